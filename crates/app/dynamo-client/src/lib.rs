@@ -1,0 +1,1 @@
+//! An asynchronous client that routes by the partition table.

@@ -1,0 +1,1 @@
+//! One Dynamo node: wires the machine to storage, transport, HTTP and the clock.

@@ -1,0 +1,1 @@
+//! A batched, ordered key-value engine with stated durability: RocksDB and memory.

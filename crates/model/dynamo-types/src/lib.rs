@@ -1,0 +1,28 @@
+//! Checked values that every layer shares: identities, names, positions on the ring, time,
+//! quorums and bucket settings.
+//!
+//! Constructors check; whoever holds a value need not check again. Nothing here has behaviour of
+//! its own: no protocol, no encoding, no clock.
+//!
+//! Reading order: [`identity`], [`name`], [`position`], [`time`], [`quorum`], [`settings`],
+//! [`limits`].
+#![no_std]
+
+extern crate alloc;
+
+pub mod identity;
+pub mod limits;
+pub mod name;
+pub mod planted;
+pub mod position;
+pub mod quorum;
+pub mod settings;
+pub mod time;
+
+pub use identity::{ActorId, ClusterId, NodeId, ParseIdError, RequestId};
+pub use limits::Limits;
+pub use name::{Bucket, BucketError, Key, KeyError, ObjectName};
+pub use position::{PartitionCount, PartitionCountError, PartitionId, Position};
+pub use quorum::{Quorum, QuorumError, Replication, ReplicationError};
+pub use settings::{BucketSettings, Durability, Profile, Reconciliation};
+pub use time::{Instant, Now, WallTime};

@@ -1,0 +1,2 @@
+//! The whole node as one machine: events in, effects out.
+#![no_std]

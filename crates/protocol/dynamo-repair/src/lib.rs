@@ -1,0 +1,2 @@
+//! Background convergence: read repair.
+#![no_std]
