@@ -1,2 +1,26 @@
-//! Every message that nodes and clients exchange, and its bytes on the wire.
+//! Every message that clients and nodes exchange, and its bytes on the wire.
+//!
+//! [`client`] holds what a client may ask and what it is told; HTTP and the native protocol speak
+//! of the same values. [`peer`] holds what nodes tell each other. [`encoding`] is the only place
+//! that knows wire bytes: rkyv with validation, flat types only, behind the frame that
+//! `dynamo-transport` checks. A record's canonical bytes belong to `dynamo-versioning` and travel
+//! as they are.
+//!
+//! What is not here: who sends what when (`dynamo-protocol`), and how bytes get there
+//! (`dynamo-transport`).
 #![no_std]
+
+extern crate alloc;
+
+pub mod client;
+pub mod encoding;
+pub mod peer;
+
+pub use client::{
+    ClusterView, Failure, Invalid, ListPage, MemberView, Mutation, ObjectReply, Options, Receipt,
+    Reply, Request, RingView, SiblingReply,
+};
+pub use peer::{
+    Envelope, KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
+    ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
+};

@@ -1,0 +1,215 @@
+//! What nodes tell each other.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use dynamo_types::{Bucket, Durability, Key, ObjectName, PartitionId, Position, RequestId};
+use dynamo_versioning::{BodyDigest, Hlc, Record};
+
+use crate::client::{Mutation, Reply};
+
+/// Names one operation of the sending node; its reply repeats it. Unique within a process and,
+/// because each process starts at a random number, between the processes of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u64);
+
+/// A message with the sender's hybrid clock, which travels with everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The sender's hybrid clock.
+    pub hlc: Hlc,
+    /// What it says.
+    pub message: PeerMessage,
+}
+
+/// A message between nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// Store these versions (protocol rule 4: *delayed*).
+    Write(ReplicaWrite),
+    /// To a write.
+    WriteReply(ReplicaWriteReply),
+    /// Tell me what you have of an object.
+    Read(ReplicaRead),
+    /// To a read; a large record takes several.
+    ReadReply(ReplicaReadReply),
+    /// Coordinate this put.
+    Forward {
+        /// The forwarding node's operation.
+        operation: OperationId,
+        /// How long the client still waits, in milliseconds.
+        remaining_ms: u32,
+        /// The put.
+        mutation: Mutation,
+    },
+    /// To a forwarded put.
+    ForwardReply {
+        /// The forwarding node's operation.
+        operation: OperationId,
+        /// What the client shall be told.
+        reply: Reply,
+    },
+    /// Tell me the keys of a part of a partition.
+    Scan(ReplicaScan),
+    /// To a scan.
+    ScanReply(ReplicaScanReply),
+    /// Settings of buckets, to be merged; `dynamo-membership` knows the entries' bytes.
+    Buckets {
+        /// Answer with `BucketsStored` once they are synced, if this is given.
+        acknowledge: Option<OperationId>,
+        /// The entries.
+        entries: Vec<(Bucket, Bytes)>,
+    },
+    /// The settings sent under that operation are synced here.
+    BucketsStored {
+        /// The sender's operation.
+        operation: OperationId,
+    },
+    /// Please send the settings that you have of this bucket.
+    AskBucket {
+        /// Which bucket.
+        bucket: Bucket,
+    },
+}
+
+/// Versions for a replica to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaWrite {
+    /// The sender's operation; absent in a repair, which wants no answer.
+    pub operation: Option<OperationId>,
+    /// Which object.
+    pub name: ObjectName,
+    /// One record a sibling (protocol rule 7); each is valid by itself.
+    pub pieces: Vec<Record>,
+    /// When the replica may answer.
+    pub durability: Durability,
+    /// How long the coordinator still waits, in milliseconds.
+    pub remaining_ms: u32,
+}
+
+/// What came of a replica write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// Stored, or obsolete because what replaced it is stored.
+    Stored {
+        /// Whether that is synced.
+        synced: bool,
+    },
+    /// Not stored, and will not be: the disk is full.
+    DiskFull,
+    /// Not stored as far as the replica knows: its disk fails.
+    Failed,
+    /// Not stored: no room in the replica's queue.
+    Overloaded,
+}
+
+/// A replica's answer to a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaWriteReply {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// What came of it.
+    pub outcome: WriteOutcome,
+    /// The version of the bucket's settings here.
+    pub settings_version: u64,
+}
+
+/// A put that may have been made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRequest {
+    /// Its request id.
+    pub request: RequestId,
+    /// Digest of what it wrote.
+    pub digest: BodyDigest,
+}
+
+/// A question for what a replica has of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaRead {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// Which object.
+    pub name: ObjectName,
+    /// Values longer than this may be left out; the dots are enough to see that replicas agree.
+    pub value_bytes_max: u32,
+    /// Also tell whether this request was seen (protocol rule 7).
+    pub known: Option<RequestId>,
+    /// How long the coordinator still waits, in milliseconds.
+    pub remaining_ms: u32,
+}
+
+/// What a replica has of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A piece of the record; the others follow under the same operation.
+    Piece {
+        /// One or more siblings, or the context alone if there is none.
+        record: Record,
+        /// Whether values were left out (see [`ReplicaRead::value_bytes_max`]).
+        without_values: bool,
+        /// Whether this is the last piece.
+        last: bool,
+    },
+    /// Nothing, and this replica is complete: it counts as an answer.
+    Missing,
+    /// This replica cannot know (a damaged row, an incomplete partition): it does not count.
+    Unsure,
+    /// No room in the replica's queue: it does not count.
+    Overloaded,
+}
+
+/// A replica's answer to a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaReadReply {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// What it has.
+    pub outcome: ReadOutcome,
+    /// The put of that request id, if it was asked for and is known.
+    pub known: Option<KnownRequest>,
+    /// The version of the bucket's settings here.
+    pub settings_version: u64,
+    /// Requests that wait here now: a busy replica is asked less.
+    pub queue: u32,
+}
+
+/// A question for the keys of a bucket in a part of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaScan {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Which bucket.
+    pub bucket: Bucket,
+    /// Only keys that begin with these bytes.
+    pub prefix: Bytes,
+    /// Only what lies after this position and key.
+    pub after: Option<(Position, Key)>,
+    /// At most this many keys.
+    pub limit: u32,
+    /// How long the coordinator still waits, in milliseconds.
+    pub remaining_ms: u32,
+}
+
+/// One key of a scan, with its versions but without their values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScannedKey {
+    /// The key.
+    pub key: Key,
+    /// Its record without values.
+    pub record: Record,
+}
+
+/// A replica's answer to a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaScanReply {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// What it has, in order of position, then key.
+    pub keys: Vec<ScannedKey>,
+    /// Everything up to here was looked at; absent if the partition's end was reached.
+    pub reached: Option<(Position, Key)>,
+    /// Whether the scan could be made; if not, the answer does not count.
+    pub complete: bool,
+}
