@@ -1,0 +1,90 @@
+//! What a node is told before it starts.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use dynamo_ring::Layout;
+use dynamo_types::{ClusterId, Limits, NodeId};
+
+/// A member as configured at genesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Its identity.
+    pub node: NodeId,
+    /// Its name for people.
+    pub name: String,
+    /// Where it speaks QUIC, `host:port`.
+    pub address: String,
+    /// Where it speaks HTTP, `host:port`.
+    pub http_address: String,
+    /// Its capacity, relative to the others.
+    pub weight: u32,
+    /// Its failure zone.
+    pub zone: String,
+}
+
+/// What a node is told before it starts. The same on all nodes but for `node`.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Which member this is.
+    pub node: NodeId,
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// The cluster's secret, from which contexts get their seal.
+    pub cluster_secret: [u8; 32],
+    /// All members.
+    pub members: Vec<MemberInfo>,
+    /// The partition table.
+    pub layout: Layout,
+    /// Bounds on what clients may put.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timing: Timing,
+    /// Requests of clients under way at once. Beyond that they are refused before any work: at
+    /// 100 us each, 4,096 already mean 0.4 s of waiting.
+    pub requests_max: usize,
+    /// Bytes of values in requests and replica writes under way at once.
+    pub bytes_in_flight_max: usize,
+    /// Recent puts remembered for retries (protocol rule 7). At about 100 bytes each the default
+    /// takes 25 MB, and covers ten minutes at 400 puts a second to this replica.
+    pub retries_remembered_max: usize,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// A request without a timeout of its own; 2 s.
+    pub request_timeout: Duration,
+    /// How long a forwarded put waits for its coordinator before the next one is tried; 500 ms.
+    pub hop_timeout: Duration,
+    /// The least delay before one more replica is asked in a get; 1 ms.
+    pub hedge_delay_min: Duration,
+    /// How long a put is remembered for retries; 10 minutes.
+    pub retry_window: Duration,
+    /// How often dot clocks are checkpointed when there was a change; 10 s.
+    pub checkpoint_interval: Duration,
+    /// How long a get waits for late replies before it repairs; 100 ms.
+    pub read_repair_wait: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(2),
+            hop_timeout: Duration::from_millis(500),
+            hedge_delay_min: Duration::from_millis(1),
+            retry_window: Duration::from_secs(600),
+            checkpoint_interval: Duration::from_secs(10),
+            read_repair_wait: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What the database held when the node started.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// All rows of [`Column::Meta`](crate::Column::Meta), in key order; `None` for a damaged value.
+    pub meta: Vec<(Bytes, Option<Bytes>)>,
+}
