@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_types::{Bucket, Durability, Key, ObjectName, PartitionId, Position, RequestId};
-use dynamo_versioning::{BodyDigest, Hlc, Record};
+use dynamo_versioning::{BodyDigest, Dot, Hlc, Record};
 
 use crate::client::{Mutation, Reply};
 
@@ -121,6 +121,8 @@ pub struct KnownRequest {
     pub request: RequestId,
     /// Digest of what it wrote.
     pub digest: BodyDigest,
+    /// The version that it made.
+    pub dot: Dot,
 }
 
 /// A question for what a replica has of an object.
