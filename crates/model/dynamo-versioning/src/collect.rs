@@ -1,0 +1,32 @@
+//! Collection by the stable cut (protocol rule 5): what all members have incorporated for good.
+//!
+//! Only a record whose *whole* context lies inside the cut may lose anything. Then every member
+//! holds the same replacements, so nobody can still hold what they replaced. Cutting single
+//! intervals is unsafe: the version that replaced them may not be known everywhere.
+
+use dynamo_types::WallTime;
+
+use crate::dot_set::DotSet;
+use crate::record::Record;
+
+/// Whether the record may be removed: all its versions are tombstones or expired by `wall`, and its
+/// whole context is inside the cut. Its context then joins the horizon. An incoming record that is
+/// collectable here is acknowledged and not stored.
+#[must_use]
+pub fn collectable(record: &Record, wall: WallTime, cut: &DotSet) -> bool {
+    record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(wall))
+        && record.context().is_subset_of(cut)
+}
+
+/// Cuts the context down to the siblings' dots if the whole of it is inside the cut; tells whether
+/// that removed anything. What was removed joins the horizon: the caller keeps the context from
+/// before, subtracts the one after, and hands the rest to
+/// [`DotClock::collected`](crate::DotClock::collected).
+pub fn shrink(record: &mut Record, cut: &DotSet) -> bool {
+    let shortest = record.dots().collect::<DotSet>();
+    if *record.context() == shortest || !record.context().is_subset_of(cut) {
+        return false;
+    }
+    record.cut_context();
+    true
+}
