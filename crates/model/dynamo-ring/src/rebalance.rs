@@ -26,6 +26,7 @@ use crate::member::RingMember;
 use crate::replica_set::ReplicaSet;
 
 mod augment;
+mod exchanges;
 mod order;
 mod table;
 mod targets;

@@ -5,91 +5,124 @@
 //! ends change their number of copies. Such a chain exists as long as the table is not balanced: the
 //! difference to any balanced table falls apart into chains and cycles.
 //!
-//! The shortest chain is always valid as a whole, also when two of its exchanges meet in one row.
-//! Say i gives to j and later l gives to m in the same row. If the row had room for m's zone, i
-//! could have given to m at once, and the chain were not the shortest. So m takes the place of one
-//! of its own zone, which changes no count that the other exchange relies on.
+//! Of all chains the one is taken that adds least to the copies to fetch, and of those the
+//! shortest. This is the method of successive shortest paths for a flow of least cost: the table of
+//! before has cost 0, so no cycle of exchanges can lower its cost, and a cheapest chain keeps that
+//! so. Then the exchanges of a chain do not hinder each other either. Say i gives to j and later l
+//! gives to m in the same row: if the row had room for m's zone, i could have given to m at once
+//! and l to j, for the same cost, so the rest is a chain with a cycle too many. What heuristics
+//! before this step may have spoilt is caught by trying: a chain that does not work as a whole
+//! is taken back, and a shortest one, which always works, takes its place.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::exchanges::Exchanges;
 use super::table::Table;
+use super::transfer::best_row;
 
-/// How a member was reached: the cheapest among the shortest chains.
-#[derive(Debug, Clone, Copy)]
-struct Step {
+/// What makes a chain the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prefer {
+    /// Copies to fetch, then length.
+    Cheap,
+    /// Length alone.
+    Short,
+}
+
+/// How a member was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Reached {
     /// Copies that the chain up to here adds to those to fetch.
     cost: i32,
-    row: usize,
+    length: usize,
     from: usize,
 }
 
 /// Applies chains until every member holds its target and no place is vacant.
 pub(super) fn settle(table: &mut Table<'_>) {
-    while (0..=table.member_count()).any(|i| table.surplus(i) > 0) {
-        let chain = shortest_chain(table);
-        for (row, leaving, entering) in chain {
-            assert!(
-                table.may_replace(row, leaving, entering),
-                "exchanges of a shortest chain do not hinder each other"
-            );
-            table.replace(row, leaving, entering);
+    if !is_unsettled(table) {
+        return;
+    }
+    let mut exchanges = Exchanges::of(table);
+    while is_unsettled(table) {
+        let done = find_chain(table, &exchanges, Prefer::Cheap)
+            .is_some_and(|chain| try_chain(table, &mut exchanges, &chain));
+        if !done {
+            let chain = find_chain(table, &exchanges, Prefer::Short);
+            let chain = chain.expect("an unbalanced table has a chain that improves it");
+            let done = try_chain(table, &mut exchanges, &chain);
+            assert!(done, "exchanges of a shortest chain do not hinder each other");
         }
     }
     debug_assert_eq!(table.total_deficit(), 0, "surplus and deficit are equal in sum");
 }
 
-/// The exchanges of a shortest chain from a member above its target, or a vacancy, to one below.
-fn shortest_chain(table: &Table<'_>) -> Vec<(usize, usize, usize)> {
+fn is_unsettled(table: &Table<'_>) -> bool {
+    (0..=table.member_count()).any(|i| table.surplus(i) > 0)
+}
+
+/// The (leaving, entering) pairs of the best chain from a member above its target, or a vacancy, to
+/// one below. None if costs run in a circle, which only [`Prefer::Cheap`] can see.
+fn find_chain(
+    table: &Table<'_>,
+    exchanges: &Exchanges,
+    prefer: Prefer,
+) -> Option<Vec<(usize, usize)>> {
     let count = table.member_count();
-    // One more for the vacancy, which can only be a beginning.
-    let mut reached: Vec<Option<Step>> = vec![None; count + 1];
-    let mut is_start = vec![false; count + 1];
-    let mut layer: Vec<usize> = (0..=count).filter(|i| table.surplus(*i) > 0).collect();
-    for start in &layer {
-        is_start[*start] = true;
-    }
-    loop {
-        let mut next: Vec<Option<Step>> = vec![None; count];
-        for &leaving in &layer {
-            let so_far = reached[leaving].map_or(0, |step| step.cost);
-            for row in table.rows_of(leaving) {
-                for entering in 0..count {
-                    if is_start[entering]
-                        || reached[entering].is_some()
-                        || !table.may_replace(row, leaving, entering)
-                    {
-                        continue;
-                    }
-                    let cost = so_far + table.cost(row, leaving, entering);
-                    if next[entering].is_none_or(|step| cost < step.cost) {
-                        next[entering] = Some(Step { cost, row, from: leaving });
-                    }
+    let is_start: Vec<bool> = (0..=count).map(|i| table.surplus(i) > 0).collect();
+    let mut best: Vec<Option<Reached>> = vec![None; count];
+    let mut active: Vec<usize> = (0..=count).filter(|i| is_start[*i]).collect();
+    for length in 1..=count {
+        let mut improved = vec![false; count];
+        let before = best.clone();
+        for leaving in active {
+            let so_far = before.get(leaving).copied().flatten().map_or(0, |r| r.cost);
+            for entering in (0..count).filter(|i| !is_start[*i]) {
+                let Some(cost) = exchanges.least_cost(leaving, entering) else { continue };
+                let cost = if prefer == Prefer::Cheap { so_far + cost } else { 0 };
+                let reached = Reached { cost, length, from: leaving };
+                if best[entering].is_none_or(|other| reached < other) {
+                    best[entering] = Some(reached);
+                    improved[entering] = true;
                 }
             }
         }
-        layer = (0..count).filter(|i| next[*i].is_some()).collect();
-        assert!(!layer.is_empty(), "an unbalanced table has a chain that improves it");
-        for &member in &layer {
-            reached[member] = next[member];
-        }
-        let end =
-            layer.iter().copied().filter(|i| table.deficit(*i) > 0).min_by_key(|i| {
-                (reached[*i].map(|step| step.cost), Reverse(table.deficit(*i)), *i)
-            });
-        if let Some(end) = end {
-            return trace(&reached, end);
+        active = (0..count).filter(|i| improved[*i]).collect();
+        if active.is_empty() {
+            break;
         }
     }
+    let end = (0..count)
+        .filter(|i| table.deficit(*i) > 0)
+        .filter_map(|i| best[i].map(|r| (r.cost, r.length, Reverse(table.deficit(i)), i)))
+        .min()?;
+    let mut chain = Vec::new();
+    let mut entering = end.3;
+    while !is_start[entering] {
+        let leaving = best[entering]?.from;
+        chain.push((leaving, entering));
+        entering = leaving;
+        if chain.len() > count {
+            return None;
+        }
+    }
+    Some(chain)
 }
 
-fn trace(reached: &[Option<Step>], end: usize) -> Vec<(usize, usize, usize)> {
-    let mut chain = Vec::new();
-    let mut entering = end;
-    while let Some(step) = reached[entering] {
-        chain.push((step.row, step.from, entering));
-        entering = step.from;
+/// Applies a chain, all of it or nothing.
+fn try_chain(table: &mut Table<'_>, exchanges: &mut Exchanges, chain: &[(usize, usize)]) -> bool {
+    let mut done = Vec::new();
+    for &(leaving, entering) in chain {
+        let Some(row) = best_row(table, leaving, entering) else {
+            for (row, leaving, entering) in done.into_iter().rev() {
+                exchanges.replace(table, row, entering, leaving);
+            }
+            return false;
+        };
+        exchanges.replace(table, row, leaving, entering);
+        done.push((row, leaving, entering));
     }
-    chain
+    true
 }
