@@ -1,0 +1,153 @@
+//! Opening, and finding out whether the log was whole.
+//!
+//! RocksDB's modes of recovery each have a fault: one refuses to start after an ordinary power
+//! loss, one starts and says nothing about writes that it left out, one leaves holes. So they are
+//! tried from the strictest on, and what it took is the answer. `docs/decisions/0002-wal-recovery.md`
+//! tells the whole story.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rocksdb::{DB, DBRecoveryMode, ErrorKind};
+use thiserror::Error;
+
+use super::OpenOptions;
+
+/// Left in the database's directory from before a shortened log is cut until its owner confirms
+/// that it acted on it.
+const MARKER: &str = "RECOVERY_SHORTENED";
+
+/// What was found of the log at opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// Every record was whole: nothing that reached the file is missing.
+    Clean,
+    /// The log ended in the middle of a record, as after a power loss or a kill during a write.
+    /// That record was never reported as synced; all before it is there.
+    TornTail,
+    /// A record in the log was damaged, and it and everything after it is gone, synced writes
+    /// among it. What is there is the state of an earlier moment.
+    Shortened,
+}
+
+/// Why a database was not opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Two columns have one name, or a name that is reserved.
+    #[error("the column name {name:?} is used twice or reserved")]
+    ColumnName {
+        /// The name.
+        name: &'static str,
+    },
+    /// The database on disk has columns that it was not opened with.
+    #[error("the columns on disk are others: {detail}")]
+    Columns {
+        /// What RocksDB said.
+        detail: String,
+    },
+    /// Files are missing or damaged, and not only the log. The directory must be wiped and
+    /// filled again.
+    #[error("the database in {} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The database's directory.
+        path: PathBuf,
+        /// What RocksDB said.
+        detail: String,
+    },
+    /// Anything else: the directory is in use, inaccessible, or on a full disk.
+    #[error("cannot open the database in {}: {detail}", path.display())]
+    Io {
+        /// The database's directory.
+        path: PathBuf,
+        /// What RocksDB or the system said.
+        detail: String,
+    },
+}
+
+pub(super) fn open(options: &OpenOptions) -> Result<(DB, Recovery), OpenError> {
+    check_names(options)?;
+    let path = || options.directory.clone();
+    let io_error = |error: io::Error| OpenError::Io { path: path(), detail: error.to_string() };
+    fs::create_dir_all(&options.directory).map_err(io_error)?;
+    let unacknowledged = options.directory.join(MARKER).try_exists().map_err(io_error)?;
+    let already = if unacknowledged { Recovery::Shortened } else { Recovery::Clean };
+
+    let strict = match open_as(options, DBRecoveryMode::AbsoluteConsistency) {
+        Ok(db) => return Ok((db, already)),
+        Err(error) => error,
+    };
+    if strict.kind() != ErrorKind::Corruption {
+        return Err(open_error(&strict, options));
+    }
+    tracing::warn!(error = %strict, "the log is not whole");
+
+    // Where the log ends if the only fault is an unfinished record. Reading only: nothing is
+    // changed on disk until the marker is.
+    let end_if_torn = end_of_torn_log(options);
+    mark(&options.directory).map_err(io_error)?;
+    let db = open_as(options, DBRecoveryMode::PointInTime)
+        .map_err(|error| open_error(&error, options))?;
+    // Equal ends mean that no later record was left out, in this log file or a following one.
+    if end_if_torn == Some(db.latest_sequence_number()) {
+        if !unacknowledged {
+            acknowledge(&options.directory).map_err(io_error)?;
+            return Ok((db, Recovery::TornTail));
+        }
+    } else {
+        tracing::error!("synced writes may be missing: the log was damaged before its end");
+    }
+    Ok((db, Recovery::Shortened))
+}
+
+/// Removes the marker, durably.
+pub(super) fn acknowledge(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(MARKER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::open(directory)?.sync_all(),
+    }
+}
+
+/// Leaves the marker, durably: the log is cut at opening, and a crash between that and the owner's
+/// reaction would otherwise make the next opening look clean.
+fn mark(directory: &Path) -> io::Result<()> {
+    File::create(directory.join(MARKER))?.sync_all()?;
+    File::open(directory)?.sync_all()
+}
+
+fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
+    let mut seen = vec![rocksdb::DEFAULT_COLUMN_FAMILY_NAME];
+    for spec in &options.columns {
+        if seen.contains(&spec.name) {
+            return Err(OpenError::ColumnName { name: spec.name });
+        }
+        seen.push(spec.name);
+    }
+    Ok(())
+}
+
+fn open_as(options: &OpenOptions, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
+    DB::open_cf_descriptors(&options.database(mode), &options.directory, options.families())
+}
+
+/// The last sequence number in the log, if it is whole but for unfinished records at the ends of
+/// its files.
+fn end_of_torn_log(options: &OpenOptions) -> Option<u64> {
+    let database = options.database(DBRecoveryMode::TolerateCorruptedTailRecords);
+    DB::open_cf_descriptors_read_only(&database, &options.directory, options.families(), false)
+        .inspect_err(|error| tracing::warn!(%error, "the log is not merely unfinished"))
+        .ok()
+        .map(|db| db.latest_sequence_number())
+}
+
+fn open_error(error: &rocksdb::Error, options: &OpenOptions) -> OpenError {
+    let detail = error.to_string();
+    let path = options.directory.clone();
+    if super::status::is_damage(error) {
+        OpenError::Damaged { path, detail }
+    } else if detail.contains("olumn famil") {
+        OpenError::Columns { detail }
+    } else {
+        OpenError::Io { path, detail }
+    }
+}
