@@ -1,0 +1,4 @@
+//! `cargo xtask` as its users call it, against a node in name only.
+
+mod cluster;
+mod playground;
