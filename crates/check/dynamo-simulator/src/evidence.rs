@@ -1,0 +1,121 @@
+//! All that the checks may look at, once a run has ended.
+
+use std::collections::BTreeMap;
+
+use dynamo_types::Instant;
+use dynamo_versioning::{Dot, Hlc};
+
+use crate::causality::Ancestry;
+use crate::history::{History, HostIndex, KeyIndex, WriteId};
+
+/// A version as a disk holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldVersion {
+    /// Whose write it is; none if no client of ours sent it.
+    pub write: Option<WriteId>,
+    /// Its dot.
+    pub dot: Dot,
+    /// Its hybrid timestamp.
+    pub hlc: Hlc,
+    /// Whether it is a tombstone.
+    pub tombstone: bool,
+    /// Whether its value is what that write wrote to this key.
+    pub intact: bool,
+}
+
+/// The record of one key on one node's disk, at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldRecord {
+    /// Its versions.
+    pub versions: Vec<HeldVersion>,
+    /// Writes whose dot its context has although it holds no such version: it claims that they
+    /// were replaced.
+    pub claims_replaced: Vec<WriteId>,
+    /// Why the row could not be read, if so.
+    pub unreadable: Option<String>,
+}
+
+impl HeldRecord {
+    /// The writes whose versions are here.
+    pub fn writes(&self) -> impl Iterator<Item = WriteId> + '_ {
+        self.versions.iter().filter_map(|version| version.write)
+    }
+}
+
+/// The moment a dot was first seen for a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minted {
+    /// The dot.
+    pub dot: Dot,
+    /// Its hybrid timestamp.
+    pub hlc: Hlc,
+    /// When it was first seen in a store or a message.
+    pub at: Instant,
+    /// The node that minted it.
+    pub by: HostIndex,
+}
+
+/// What reading everything again after healing did.
+#[derive(Debug, Clone, Default)]
+pub struct Quiet {
+    /// Rounds of reads until one caused no write.
+    pub rounds: u32,
+    /// Whether such a round came.
+    pub reached: bool,
+    /// Object rows written in the last round.
+    pub writes_in_last_round: u64,
+}
+
+/// All that the checks may look at.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// What clients did.
+    pub history: History,
+    /// True causality.
+    pub ancestry: Ancestry,
+    /// The dots of each write, in the order seen; more than one if it was minted more than once.
+    pub minted: BTreeMap<WriteId, Vec<Minted>>,
+    /// When each node first reported a version of a write as stored.
+    pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// Dots that were seen with two different versions.
+    pub dot_conflicts: Vec<String>,
+    /// What the disks hold at the end: every row of every node, by key.
+    pub disks: BTreeMap<(KeyIndex, HostIndex), HeldRecord>,
+    /// Rows at nodes that are no replicas of their key, or of keys that no client wrote to.
+    pub strays: Vec<String>,
+    /// When a node lost what it had not synced.
+    pub power_losses: Vec<(Instant, HostIndex)>,
+    /// When a node could not have been asked by another: it was down, paused, cut off, or its disk
+    /// did not answer.
+    pub unreachable: Vec<(Instant, Instant)>,
+    /// What reading again did.
+    pub quiet: Quiet,
+    /// Requests after healing that did not succeed.
+    pub failures_after_healing: Vec<String>,
+    /// Requests after healing.
+    pub requests_after_healing: u64,
+    /// Replies that break the interface: an answer twice, a refusal for no reason.
+    pub odd_replies: Vec<String>,
+}
+
+impl Evidence {
+    /// Whether a write was minted more than once, which [`one_version_per_put`] judges.
+    ///
+    /// [`one_version_per_put`]: crate::invariants::one_version_per_put
+    #[must_use]
+    pub fn minted_twice(&self, write: WriteId) -> bool {
+        self.minted.get(&write).is_some_and(|dots| dots.len() > 1)
+    }
+
+    /// The greatest timestamp under which a write was minted.
+    #[must_use]
+    pub fn hlc_of(&self, write: WriteId) -> Option<Hlc> {
+        self.minted.get(&write).and_then(|dots| dots.iter().map(|minted| minted.hlc).max())
+    }
+
+    /// What a replica holds of a key; an empty record if there is no row.
+    #[must_use]
+    pub fn held(&self, key: KeyIndex, host: HostIndex) -> HeldRecord {
+        self.disks.get(&(key, host)).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,86 @@
+//! What must hold after every run, one file a promise.
+//!
+//! | promise | file |
+//! |---|---|
+//! | an acknowledged write survives | [`acked_write_survives`] |
+//! | a put replaces only what its client saw | [`no_false_overwrite`] |
+//! | nothing is invented or damaged | [`no_invention`] |
+//! | "failed" means not applied | [`failed_means_not_applied`] |
+//! | replicas come to agree, then fall silent | [`replicas_converge`] |
+//! | siblings are concurrent | [`siblings_bounded`] |
+//! | a retried put stays one version | [`one_version_per_put`] |
+//! | a dot names one version | [`no_dot_twice`] |
+//! | the deleted stays deleted | [`deleted_stays_deleted`] |
+//! | a healed cluster serves | [`healed_cluster_serves`] |
+//!
+//! Each check returns how many facts it looked at, so that a batch which checked nothing is noticed.
+
+use core::fmt;
+
+use crate::evidence::Evidence;
+use crate::history::KeyIndex;
+
+pub mod acked_write_survives;
+pub mod deleted_stays_deleted;
+#[cfg(test)]
+pub(crate) mod examples;
+pub mod failed_means_not_applied;
+pub mod healed_cluster_serves;
+pub mod no_dot_twice;
+pub mod no_false_overwrite;
+pub mod no_invention;
+pub mod one_version_per_put;
+pub mod replicas_converge;
+pub mod siblings_bounded;
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub invariant: &'static str,
+    /// The key it is about, whose history is worth printing.
+    pub key: Option<KeyIndex>,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Violation {
+    fn at_key(invariant: &'static str, key: KeyIndex, detail: String) -> Self {
+        Self { invariant, key: Some(key), detail }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.detail)
+    }
+}
+
+/// A promise and its check.
+#[derive(Clone, Copy)]
+pub struct Invariant {
+    /// Its name.
+    pub name: &'static str,
+    /// Finds the first violation, or says how many facts it looked at.
+    pub check: fn(&Evidence) -> Result<u64, Violation>,
+}
+
+impl fmt::Debug for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// All of them.
+pub const ALL: [Invariant; 10] = [
+    Invariant { name: no_dot_twice::NAME, check: no_dot_twice::check },
+    Invariant { name: no_invention::NAME, check: no_invention::check },
+    Invariant { name: failed_means_not_applied::NAME, check: failed_means_not_applied::check },
+    Invariant { name: one_version_per_put::NAME, check: one_version_per_put::check },
+    Invariant { name: healed_cluster_serves::NAME, check: healed_cluster_serves::check },
+    Invariant { name: replicas_converge::NAME, check: replicas_converge::check },
+    Invariant { name: acked_write_survives::NAME, check: acked_write_survives::check },
+    Invariant { name: no_false_overwrite::NAME, check: no_false_overwrite::check },
+    Invariant { name: deleted_stays_deleted::NAME, check: deleted_stays_deleted::check },
+    Invariant { name: siblings_bounded::NAME, check: siblings_bounded::check },
+];

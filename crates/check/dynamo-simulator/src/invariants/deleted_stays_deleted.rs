@@ -1,0 +1,96 @@
+//! **Promise 3.** Once a delete has reached the replicas, the value does not come back, whatever
+//! arrives late.
+//!
+//! Check: after healing and quiet no disk holds, and no read shows, a value that an acknowledged
+//! delete covers. Exempt are writes minted more than once
+//! ([`one_version_per_put`](super::one_version_per_put)), keys with a damaged row of which every
+//! copy of the delete may have been in the budget, and `buffered` deletes of which no copy was
+//! synced, after a power loss. Where the last write wins, the tombstone must have won at all: a
+//! value with a greater timestamp stays.
+
+use dynamo_types::Durability;
+
+use super::Violation;
+use crate::evidence::Evidence;
+use crate::history::{WriteId, WriteKind};
+
+/// The check's name.
+pub const NAME: &str = "deleted_stays_deleted";
+
+/// Looks at every acknowledged delete.
+///
+/// # Errors
+/// The first value that came back.
+pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
+    let mut checked = 0;
+    for (id, write, receipt) in evidence.history.acknowledged() {
+        let facts = evidence.history.key(write.key);
+        let may_be_lost = facts.durability == Durability::Buffered
+            && receipt.synced == 0
+            && evidence.power_losses.iter().any(|(at, _)| *at >= write.invoked);
+        if write.kind == WriteKind::Value || may_be_lost {
+            continue;
+        }
+        checked += 1;
+        let came_back =
+            |value: WriteId| evidence.ancestry.descends(id, value) && !evidence.minted_twice(value);
+        if !facts.last_write_wins {
+            for host in &facts.replicas {
+                let held = evidence.held(write.key, *host);
+                let back = held.versions.iter().filter_map(|v| v.write).find(|v| came_back(*v));
+                if let Some(value) = back {
+                    let detail = format!("{host} holds {value}, which {id} deleted");
+                    return Err(Violation::at_key(NAME, write.key, detail));
+                }
+            }
+        }
+        let later_reads =
+            evidence.history.reads.iter().filter(|r| r.key == write.key && r.after_convergence);
+        for read in later_reads {
+            if let Some(value) = read.writes().find(|v| came_back(*v)) {
+                let detail = format!("{} answered {value}, which {id} deleted", read.host);
+                return Err(Violation::at_key(NAME, write.key, detail));
+            }
+        }
+    }
+    Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::Example;
+    use super::*;
+
+    #[test]
+    fn a_tombstone_alone_or_beside_an_unseen_value_is_fine() {
+        let mut example = Example::new();
+        let a = example.acknowledged(&[]);
+        let unseen = example.acknowledged(&[]);
+        let delete = example.deleted(&[a]);
+        assert_eq!(check(&example.evidence(&[delete, unseen])), Ok(1));
+    }
+
+    #[test]
+    fn a_value_that_came_back_is_found_on_disks_and_in_late_reads() {
+        let mut example = Example::new();
+        let a = example.acknowledged(&[]);
+        example.deleted(&[a]);
+        assert!(check(&example.evidence(&[a])).is_err());
+
+        let mut example = Example::new();
+        let a = example.acknowledged(&[]);
+        let delete = example.deleted(&[a]);
+        example.read(&[a]);
+        example.history.reads[0].after_convergence = true;
+        assert!(check(&example.evidence(&[delete])).is_err());
+    }
+
+    #[test]
+    fn a_read_during_the_faults_may_still_show_it() {
+        let mut example = Example::new();
+        let a = example.acknowledged(&[]);
+        let delete = example.deleted(&[a]);
+        example.read(&[a]);
+        assert_eq!(check(&example.evidence(&[delete])), Ok(1));
+    }
+}

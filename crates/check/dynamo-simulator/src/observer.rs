@@ -1,0 +1,142 @@
+//! Watches every record that passes, in messages and in stores, and notes which dot each write got.
+
+use std::collections::BTreeMap;
+
+use dynamo_types::{ActorId, Instant, PartitionId};
+use dynamo_versioning::{Content, Dot, Record, Sibling};
+
+use crate::evidence::{HeldRecord, HeldVersion, Minted};
+use crate::history::{HostIndex, KeyIndex, WriteId};
+use crate::value;
+
+/// What was seen of dots and writes.
+#[derive(Debug, Default)]
+pub struct Observer {
+    dots: BTreeMap<(PartitionId, Dot), (KeyIndex, Option<WriteId>, u128)>,
+    /// The dots of each write, in the order seen.
+    pub minted: BTreeMap<WriteId, Vec<Minted>>,
+    /// When each node first reported a version of a write as stored.
+    pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// Dots that were seen with two different versions.
+    pub conflicts: Vec<String>,
+    /// What a write without context covered, as the first record that had it said.
+    pub first_contexts: BTreeMap<WriteId, Vec<Dot>>,
+    /// Which node each actor is.
+    pub actors: BTreeMap<ActorId, HostIndex>,
+}
+
+impl Observer {
+    /// Sees a record of a key pass; `minter` is the node that may have minted it just now.
+    pub fn see(
+        &mut self,
+        now: Instant,
+        (partition, key): (PartitionId, KeyIndex),
+        record: &Record,
+        minter: HostIndex,
+    ) {
+        for sibling in record.siblings() {
+            self.see_sibling(now, (partition, key), record, sibling, minter);
+        }
+    }
+
+    fn see_sibling(
+        &mut self,
+        now: Instant,
+        (partition, key): (PartitionId, KeyIndex),
+        record: &Record,
+        sibling: &Sibling,
+        minter: HostIndex,
+    ) {
+        let write = WriteId::of_request(sibling.request);
+        let seen = (key, write, sibling.digest.0);
+        let first = self.dots.entry((partition, sibling.dot)).or_insert(seen);
+        if *first != seen {
+            self.conflicts.push(format!(
+                "{:?} of partition {partition} is {first:?} and {seen:?}",
+                sibling.dot
+            ));
+        }
+        let Some(write) = write else { return };
+        let minted = self.minted.entry(write).or_default();
+        if minted.iter().any(|minted| minted.dot == sibling.dot) {
+            return;
+        }
+        let by = *self.actors.entry(sibling.dot.actor).or_insert(minter);
+        minted.push(Minted { dot: sibling.dot, hlc: sibling.hlc, at: now, by });
+        // A delete without context names no parents; the record that first has it says what its
+        // coordinator covered.
+        if matches!(sibling.content, Content::Tombstone) {
+            let covered: Vec<Dot> = self
+                .dots_of(partition, key)
+                .map(|(dot, _)| dot)
+                .filter(|dot| record.covers(*dot) && record.sibling(*dot).is_none())
+                .collect();
+            self.first_contexts.entry(write).or_default().extend(covered);
+        }
+    }
+
+    /// A node reported a record as stored.
+    pub fn stored(&mut self, now: Instant, host: HostIndex, record: &Record) {
+        for sibling in record.siblings() {
+            if let Some(write) = WriteId::of_request(sibling.request) {
+                self.stored.entry((write, host)).or_insert(now);
+            }
+        }
+    }
+
+    /// The write that a dot of a key belongs to.
+    #[must_use]
+    pub fn write_of(&self, partition: PartitionId, key: KeyIndex, dot: Dot) -> Option<WriteId> {
+        self.dots
+            .get(&(partition, dot))
+            .filter(|(owner, ..)| *owner == key)
+            .and_then(|(_, write, _)| *write)
+    }
+
+    /// What a disk holds, told in writes.
+    #[must_use]
+    pub fn held(&self, (partition, key): (PartitionId, KeyIndex), record: &Record) -> HeldRecord {
+        let versions: Vec<HeldVersion> =
+            record.siblings().iter().map(|sibling| held_version(key, sibling)).collect();
+        let here: Vec<WriteId> = versions.iter().filter_map(|version| version.write).collect();
+        let mut claims: Vec<WriteId> = self
+            .dots_of(partition, key)
+            .filter(|(dot, _)| record.covers(*dot))
+            .map(|(_, write)| write)
+            .filter(|write| !here.contains(write))
+            .collect();
+        claims.sort_unstable();
+        claims.dedup();
+        HeldRecord { versions, claims_replaced: claims, unreadable: None }
+    }
+
+    /// All known dots of a key with their writes.
+    pub fn dots_of(
+        &self,
+        partition: PartitionId,
+        key: KeyIndex,
+    ) -> impl Iterator<Item = (Dot, WriteId)> {
+        let first = Dot { actor: ActorId(0), counter: 0 };
+        self.dots
+            .range((partition, first)..)
+            .take_while(move |((of, _), _)| *of == partition)
+            .filter(move |(_, (owner, ..))| *owner == key)
+            .filter_map(|((_, dot), (_, write, _))| write.map(|write| (*dot, write)))
+    }
+}
+
+fn held_version(key: KeyIndex, sibling: &Sibling) -> HeldVersion {
+    let write = WriteId::of_request(sibling.request);
+    let intact = match &sibling.content {
+        Content::Tombstone => true,
+        Content::Value { bytes, .. } => value::decode(bytes)
+            .is_ok_and(|provenance| Some(provenance.write) == write && provenance.key == key),
+    };
+    HeldVersion {
+        write,
+        dot: sibling.dot,
+        hlc: sibling.hlc,
+        tombstone: sibling.is_tombstone(),
+        intact,
+    }
+}
