@@ -20,6 +20,10 @@ pub use client::{
     ClusterView, Failure, Invalid, ListPage, MemberView, Mutation, ObjectReply, Options, Receipt,
     Reply, Request, RingView, SiblingReply,
 };
+pub use encoding::{
+    ClientFrame, DecodeError, FieldError, PROTOCOL_VERSION, decode_client, decode_peer,
+    encode_client, encode_peer,
+};
 pub use peer::{
     Envelope, KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
     ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,

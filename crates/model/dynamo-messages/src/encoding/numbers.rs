@@ -1,0 +1,69 @@
+//! The numbers that stand for alternatives on the wire. They are never reused.
+
+use dynamo_types::{Durability, Profile, Reconciliation};
+
+use crate::client::Invalid;
+
+/// Kinds of messages, the first byte of each. One range for each direction and a gap behind it, so
+/// that a message sent to the wrong side is refused by its kind.
+pub(super) mod kind {
+    pub(in crate::encoding) const WRITE: u8 = 1;
+    pub(in crate::encoding) const WRITE_REPLY: u8 = 2;
+    pub(in crate::encoding) const READ: u8 = 3;
+    pub(in crate::encoding) const READ_REPLY: u8 = 4;
+    pub(in crate::encoding) const FORWARD: u8 = 5;
+    pub(in crate::encoding) const FORWARD_REPLY: u8 = 6;
+    pub(in crate::encoding) const SCAN: u8 = 7;
+    pub(in crate::encoding) const SCAN_REPLY: u8 = 8;
+    pub(in crate::encoding) const BUCKETS: u8 = 9;
+    pub(in crate::encoding) const BUCKETS_STORED: u8 = 10;
+    pub(in crate::encoding) const ASK_BUCKET: u8 = 11;
+
+    pub(in crate::encoding) const REQUEST_GET: u8 = 64;
+    pub(in crate::encoding) const REQUEST_MUTATE: u8 = 65;
+    pub(in crate::encoding) const REQUEST_LIST: u8 = 66;
+    pub(in crate::encoding) const REQUEST_GET_BUCKET: u8 = 67;
+    pub(in crate::encoding) const REQUEST_PUT_BUCKET: u8 = 68;
+    pub(in crate::encoding) const REQUEST_LIST_BUCKETS: u8 = 69;
+    pub(in crate::encoding) const REQUEST_CLUSTER: u8 = 70;
+    pub(in crate::encoding) const REQUEST_RING: u8 = 71;
+
+    pub(in crate::encoding) const REPLY_OBJECT: u8 = 128;
+    pub(in crate::encoding) const REPLY_STORED: u8 = 129;
+    pub(in crate::encoding) const REPLY_PAGE: u8 = 130;
+    pub(in crate::encoding) const REPLY_BUCKET: u8 = 131;
+    pub(in crate::encoding) const REPLY_BUCKETS: u8 = 132;
+    pub(in crate::encoding) const REPLY_CLUSTER: u8 = 133;
+    pub(in crate::encoding) const REPLY_RING: u8 = 134;
+    pub(in crate::encoding) const REPLY_FAILED: u8 = 135;
+}
+
+/// Both directions of an enumeration from one table.
+macro_rules! numbered {
+    ($write:ident, $read:ident: $type:ident { $($number:literal => $variant:ident,)+ }) => {
+        pub(super) fn $write(value: $type) -> u8 {
+            match value { $($type::$variant => $number,)+ }
+        }
+
+        pub(super) fn $read(number: u8) -> Option<$type> {
+            match number { $($number => Some($type::$variant),)+ _ => None }
+        }
+    };
+}
+
+numbered! { profile_number, profile: Profile {
+    1 => BusinessLogic, 2 => Timestamp, 3 => ReadEngine,
+} }
+
+numbered! { reconciliation_number, reconciliation: Reconciliation {
+    1 => Siblings, 2 => LastWriteWins,
+} }
+
+numbered! { durability_number, durability: Durability {
+    1 => Buffered, 2 => Synced,
+} }
+
+numbered! { invalid_number, invalid: Invalid {
+    1 => Option, 2 => Context, 3 => ValueTooLarge, 4 => RequestIdReused, 5 => TooManySiblings,
+    6 => Settings, 7 => Unsupported,
+} }

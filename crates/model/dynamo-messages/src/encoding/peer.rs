@@ -1,0 +1,437 @@
+//! What nodes tell each other, as bytes.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use dynamo_types::limits::KEY_BYTES_MAX;
+use dynamo_types::{ActorId, PartitionId, RequestId};
+use dynamo_versioning::{BodyDigest, Dot, Record};
+use rkyv::{Archive, Serialize};
+
+use super::archive::{Head, read};
+use super::error::{DecodeError, FieldError};
+use super::fields::{Fields, NameWire, PlaceWire};
+use super::numbers::{durability, durability_number, kind};
+use super::reply::{self, BUCKETS_MAX, SIBLINGS_MAX};
+use super::request::{MutationWire, mutation_bytes};
+use crate::peer::{
+    KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
+    ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
+};
+
+/// A scan answers a page of a listing, with some keys more to make up for those that turn out
+/// deleted.
+const SCANNED_KEYS_MAX: usize = 1 << 14;
+/// The settings of one bucket are some twenty bytes.
+const BUCKET_ENTRY_BYTES_MAX: usize = 4096;
+
+#[derive(Archive, Serialize)]
+struct WriteWire {
+    operation: Option<u64>,
+    name: NameWire,
+    pieces: Vec<Bytes>,
+    durability: u8,
+    remaining_ms: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct WriteReplyWire {
+    operation: u64,
+    outcome: u8,
+    synced: bool,
+    settings_version: u64,
+}
+
+#[derive(Archive, Serialize)]
+struct ReadWire {
+    operation: u64,
+    name: NameWire,
+    value_bytes_max: u32,
+    known: Option<u128>,
+    remaining_ms: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct KnownWire {
+    request: u128,
+    digest: u128,
+    actor: u64,
+    counter: u64,
+}
+
+#[derive(Archive, Serialize)]
+struct ReadReplyWire {
+    operation: u64,
+    outcome: u8,
+    /// Of a piece; empty in all other outcomes.
+    record: Bytes,
+    without_values: bool,
+    last: bool,
+    known: Option<KnownWire>,
+    settings_version: u64,
+    queue: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct ForwardWire {
+    operation: u64,
+    remaining_ms: u32,
+    mutation: MutationWire,
+}
+
+#[derive(Archive, Serialize)]
+struct ScanWire {
+    operation: u64,
+    partition: u16,
+    bucket: Bytes,
+    prefix: Bytes,
+    after: Option<PlaceWire>,
+    limit: u32,
+    remaining_ms: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct ScannedWire {
+    key: Bytes,
+    record: Bytes,
+}
+
+#[derive(Archive, Serialize)]
+struct ScanReplyWire {
+    operation: u64,
+    keys: Vec<ScannedWire>,
+    reached: Option<PlaceWire>,
+    complete: bool,
+}
+
+#[derive(Archive, Serialize)]
+struct EntryWire {
+    bucket: Bytes,
+    entry: Bytes,
+}
+
+#[derive(Archive, Serialize)]
+struct BucketsWire {
+    acknowledge: Option<u64>,
+    entries: Vec<EntryWire>,
+}
+
+#[derive(Archive, Serialize)]
+struct BucketsStoredWire {
+    operation: u64,
+}
+
+#[derive(Archive, Serialize)]
+struct AskBucketWire {
+    bucket: Bytes,
+}
+
+pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
+    let mut head;
+    match message {
+        PeerMessage::Write(write) => {
+            let pieces: Vec<Bytes> = write.pieces.iter().map(Record::encode).collect();
+            head = Head::new(kind::WRITE, hlc, lengths(&pieces) + key_bytes(&write.name));
+            head.archive(&WriteWire {
+                operation: write.operation.map(|operation| operation.0),
+                name: NameWire::of(&write.name),
+                pieces,
+                durability: durability_number(write.durability),
+                remaining_ms: write.remaining_ms,
+            });
+        }
+        PeerMessage::WriteReply(reply) => {
+            head = Head::new(kind::WRITE_REPLY, hlc, 0);
+            head.archive(&write_reply_wire(*reply));
+        }
+        PeerMessage::Read(wanted) => {
+            head = Head::new(kind::READ, hlc, key_bytes(&wanted.name));
+            head.archive(&ReadWire {
+                operation: wanted.operation.0,
+                name: NameWire::of(&wanted.name),
+                value_bytes_max: wanted.value_bytes_max,
+                known: wanted.known.map(|request| request.0),
+                remaining_ms: wanted.remaining_ms,
+            });
+        }
+        PeerMessage::ReadReply(reply) => {
+            let wire = read_reply_wire(reply);
+            head = Head::new(kind::READ_REPLY, hlc, wire.record.len());
+            head.archive(&wire);
+        }
+        PeerMessage::Forward { operation, remaining_ms, mutation } => {
+            head = Head::new(kind::FORWARD, hlc, mutation_bytes(mutation));
+            head.archive(&ForwardWire {
+                operation: operation.0,
+                remaining_ms: *remaining_ms,
+                mutation: MutationWire::of(mutation),
+            });
+        }
+        PeerMessage::ForwardReply { operation, reply } => {
+            // The reply is written as to a client, behind its operation and its own kind.
+            head = Head::new(kind::FORWARD_REPLY, hlc, reply::payload_bytes(reply));
+            head.extend(&operation.0.to_le_bytes());
+            head.extend(&[reply::kind_of(reply)]);
+            reply::encode(reply, &mut head);
+        }
+        PeerMessage::Scan(scan) => {
+            head = Head::new(kind::SCAN, hlc, KEY_BYTES_MAX + scan.prefix.len());
+            head.archive(&ScanWire {
+                operation: scan.operation.0,
+                partition: scan.partition.0,
+                bucket: scan.bucket.as_bytes().clone(),
+                prefix: scan.prefix.clone(),
+                after: scan.after.as_ref().map(PlaceWire::of),
+                limit: scan.limit,
+                remaining_ms: scan.remaining_ms,
+            });
+        }
+        PeerMessage::ScanReply(reply) => {
+            let wire = scan_reply_wire(reply);
+            let lengths = wire.keys.iter().map(|key| key.key.len() + key.record.len() + 16);
+            head = Head::new(kind::SCAN_REPLY, hlc, lengths.sum());
+            head.archive(&wire);
+        }
+        PeerMessage::Buckets { acknowledge, entries } => {
+            head = Head::new(kind::BUCKETS, hlc, entries.len() * 128);
+            let entry = |(bucket, entry): &(dynamo_types::Bucket, Bytes)| EntryWire {
+                bucket: bucket.as_bytes().clone(),
+                entry: entry.clone(),
+            };
+            head.archive(&BucketsWire {
+                acknowledge: acknowledge.map(|operation| operation.0),
+                entries: entries.iter().map(entry).collect(),
+            });
+        }
+        PeerMessage::BucketsStored { operation } => {
+            head = Head::new(kind::BUCKETS_STORED, hlc, 0);
+            head.archive(&BucketsStoredWire { operation: operation.0 });
+        }
+        PeerMessage::AskBucket { bucket } => {
+            head = Head::new(kind::ASK_BUCKET, hlc, 0);
+            head.archive(&AskBucketWire { bucket: bucket.as_bytes().clone() });
+        }
+    }
+    head.finish()
+}
+
+fn lengths(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(|piece| piece.len() + 8).sum()
+}
+
+fn key_bytes(name: &dynamo_types::ObjectName) -> usize {
+    name.key.as_bytes().len()
+}
+
+fn write_reply_wire(reply: ReplicaWriteReply) -> WriteReplyWire {
+    let (outcome, synced) = match reply.outcome {
+        WriteOutcome::Stored { synced } => (1, synced),
+        WriteOutcome::DiskFull => (2, false),
+        WriteOutcome::Failed => (3, false),
+        WriteOutcome::Overloaded => (4, false),
+    };
+    let settings_version = reply.settings_version;
+    WriteReplyWire { operation: reply.operation.0, outcome, synced, settings_version }
+}
+
+fn read_reply_wire(reply: &ReplicaReadReply) -> ReadReplyWire {
+    let (outcome, record, without_values, last) = match &reply.outcome {
+        ReadOutcome::Piece { record, without_values, last } => {
+            (1, record.encode(), *without_values, *last)
+        }
+        ReadOutcome::Missing => (2, Bytes::new(), false, false),
+        ReadOutcome::Unsure => (3, Bytes::new(), false, false),
+        ReadOutcome::Overloaded => (4, Bytes::new(), false, false),
+    };
+    let known = reply.known.map(|known| KnownWire {
+        request: known.request.0,
+        digest: known.digest.0,
+        actor: known.dot.actor.0,
+        counter: known.dot.counter,
+    });
+    ReadReplyWire {
+        operation: reply.operation.0,
+        outcome,
+        record,
+        without_values,
+        last,
+        known,
+        settings_version: reply.settings_version,
+        queue: reply.queue,
+    }
+}
+
+fn scan_reply_wire(reply: &ReplicaScanReply) -> ScanReplyWire {
+    let scanned = |scanned: &ScannedKey| ScannedWire {
+        key: scanned.key.as_bytes().clone(),
+        record: scanned.record.encode(),
+    };
+    ScanReplyWire {
+        operation: reply.operation.0,
+        keys: reply.keys.iter().map(scanned).collect(),
+        reached: reply.reached.as_ref().map(PlaceWire::of),
+        complete: reply.complete,
+    }
+}
+
+pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage, DecodeError> {
+    match kind {
+        kind::WRITE => {
+            let (wire, fields) = read::<WriteWire>("write", body, frame)?;
+            Ok(PeerMessage::Write(read_write(fields, wire)?))
+        }
+        kind::WRITE_REPLY => {
+            let (wire, fields) = read::<WriteReplyWire>("write reply", body, frame)?;
+            Ok(PeerMessage::WriteReply(read_write_reply(fields, wire)?))
+        }
+        kind::READ => {
+            let (wire, fields) = read::<ReadWire>("read", body, frame)?;
+            Ok(PeerMessage::Read(ReplicaRead {
+                operation: OperationId(wire.operation.to_native()),
+                name: fields.name(&wire.name)?,
+                value_bytes_max: wire.value_bytes_max.to_native(),
+                known: wire.known.as_ref().map(|request| RequestId(request.to_native())),
+                remaining_ms: wire.remaining_ms.to_native(),
+            }))
+        }
+        kind::READ_REPLY => {
+            let (wire, fields) = read::<ReadReplyWire>("read reply", body, frame)?;
+            Ok(PeerMessage::ReadReply(read_read_reply(fields, wire)?))
+        }
+        kind::FORWARD => {
+            let (wire, fields) = read::<ForwardWire>("forward", body, frame)?;
+            Ok(PeerMessage::Forward {
+                operation: OperationId(wire.operation.to_native()),
+                remaining_ms: wire.remaining_ms.to_native(),
+                mutation: wire.mutation.read(fields)?,
+            })
+        }
+        kind::FORWARD_REPLY => {
+            let truncated = DecodeError::Truncated { length: frame.len() };
+            let Some((operation, body)) = body.split_first_chunk() else { return Err(truncated) };
+            let Some((&kind, body)) = body.split_first() else { return Err(truncated) };
+            let operation = OperationId(u64::from_le_bytes(*operation));
+            Ok(PeerMessage::ForwardReply { operation, reply: reply::decode(kind, body, frame)? })
+        }
+        kind::SCAN => {
+            let (wire, fields) = read::<ScanWire>("scan", body, frame)?;
+            Ok(PeerMessage::Scan(read_scan(fields, wire)?))
+        }
+        kind::SCAN_REPLY => {
+            let (wire, fields) = read::<ScanReplyWire>("scan reply", body, frame)?;
+            Ok(PeerMessage::ScanReply(read_scan_reply(fields, wire)?))
+        }
+        kind::BUCKETS => {
+            let (wire, fields) = read::<BucketsWire>("buckets", body, frame)?;
+            let entries = fields.list("entries", &wire.entries, BUCKETS_MAX, |entry| {
+                let bucket = fields.bucket("bucket", &entry.bucket)?;
+                let bytes = fields.bounded_bytes("entry", &entry.entry, BUCKET_ENTRY_BYTES_MAX)?;
+                Ok((bucket, bytes))
+            })?;
+            let acknowledge = wire.acknowledge.as_ref().map(|number| number.to_native());
+            Ok(PeerMessage::Buckets { acknowledge: acknowledge.map(OperationId), entries })
+        }
+        kind::BUCKETS_STORED => {
+            let (wire, _) = read::<BucketsStoredWire>("buckets stored", body, frame)?;
+            Ok(PeerMessage::BucketsStored { operation: OperationId(wire.operation.to_native()) })
+        }
+        kind::ASK_BUCKET => {
+            let (wire, fields) = read::<AskBucketWire>("ask bucket", body, frame)?;
+            Ok(PeerMessage::AskBucket { bucket: fields.bucket("bucket", &wire.bucket)? })
+        }
+        _ => Err(DecodeError::UnknownKind { kind }),
+    }
+}
+
+fn read_write(fields: Fields<'_>, wire: &ArchivedWriteWire) -> Result<ReplicaWrite, DecodeError> {
+    let operation = wire.operation.as_ref().map(|number| OperationId(number.to_native()));
+    Ok(ReplicaWrite {
+        operation,
+        name: fields.name(&wire.name)?,
+        pieces: fields
+            .list("pieces", &wire.pieces, SIBLINGS_MAX, |piece| fields.record("pieces", piece))?,
+        durability: fields.number("durability", wire.durability, durability)?,
+        remaining_ms: wire.remaining_ms.to_native(),
+    })
+}
+
+fn read_write_reply(
+    fields: Fields<'_>,
+    wire: &ArchivedWriteReplyWire,
+) -> Result<ReplicaWriteReply, DecodeError> {
+    let outcome = match wire.outcome {
+        1 => WriteOutcome::Stored { synced: wire.synced },
+        2 => WriteOutcome::DiskFull,
+        3 => WriteOutcome::Failed,
+        4 => WriteOutcome::Overloaded,
+        other => return Err(fields.refuse("outcome", FieldError::Number(other.into()))),
+    };
+    Ok(ReplicaWriteReply {
+        operation: OperationId(wire.operation.to_native()),
+        outcome,
+        settings_version: wire.settings_version.to_native(),
+    })
+}
+
+fn read_read_reply(
+    fields: Fields<'_>,
+    wire: &ArchivedReadReplyWire,
+) -> Result<ReplicaReadReply, DecodeError> {
+    let outcome = match wire.outcome {
+        1 => ReadOutcome::Piece {
+            record: fields.record("record", &wire.record)?,
+            without_values: wire.without_values,
+            last: wire.last,
+        },
+        2 => ReadOutcome::Missing,
+        3 => ReadOutcome::Unsure,
+        4 => ReadOutcome::Overloaded,
+        other => return Err(fields.refuse("outcome", FieldError::Number(other.into()))),
+    };
+    let known = wire.known.as_ref().map(|known| KnownRequest {
+        request: RequestId(known.request.to_native()),
+        digest: BodyDigest(known.digest.to_native()),
+        dot: Dot {
+            actor: ActorId(known.actor.to_native()),
+            counter: known.counter.to_native(),
+        },
+    });
+    Ok(ReplicaReadReply {
+        operation: OperationId(wire.operation.to_native()),
+        outcome,
+        known,
+        settings_version: wire.settings_version.to_native(),
+        queue: wire.queue.to_native(),
+    })
+}
+
+fn read_scan(fields: Fields<'_>, wire: &ArchivedScanWire) -> Result<ReplicaScan, DecodeError> {
+    let after = wire.after.as_ref().map(|place| fields.place("after", place)).transpose()?;
+    Ok(ReplicaScan {
+        operation: OperationId(wire.operation.to_native()),
+        // Any sixteen bits are a partition of some Q; who knows Q checks it.
+        partition: PartitionId(wire.partition.to_native()),
+        bucket: fields.bucket("bucket", &wire.bucket)?,
+        prefix: fields.bounded_bytes("prefix", &wire.prefix, KEY_BYTES_MAX)?,
+        after,
+        limit: wire.limit.to_native(),
+        remaining_ms: wire.remaining_ms.to_native(),
+    })
+}
+
+fn read_scan_reply(
+    fields: Fields<'_>,
+    wire: &ArchivedScanReplyWire,
+) -> Result<ReplicaScanReply, DecodeError> {
+    let keys = fields.list("keys", &wire.keys, SCANNED_KEYS_MAX, |scanned| {
+        let key = fields.key("key", &scanned.key)?;
+        Ok(ScannedKey { key, record: fields.record("record", &scanned.record)? })
+    })?;
+    let reached = wire.reached.as_ref().map(|place| fields.place("reached", place)).transpose()?;
+    Ok(ReplicaScanReply {
+        operation: OperationId(wire.operation.to_native()),
+        keys,
+        reached,
+        complete: wire.complete,
+    })
+}
