@@ -26,6 +26,6 @@ mod scatter;
 
 pub use fallback::{fallbacks, preference_list};
 pub use layout::{Layout, LayoutError};
-pub use member::{RingMember, Zone, ZoneError};
+pub use member::{RingMember, Zone};
 pub use rebalance::{Plan, RebalanceError, first_layout, rebalance};
 pub use replica_set::{ReplicaSet, ReplicaSetError};

@@ -11,8 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn member(node: u64, weight: u32, zone: u32) -> RingMember {
-    let zone = Zone::new(&format!("z{zone}")).expect("a short name");
-    RingMember { node: NodeId(node), weight, zone }
+    RingMember { node: NodeId(node), weight, zone: Zone::new(format!("z{zone}")) }
 }
 
 fn n(n: u8) -> Replication {
