@@ -56,7 +56,7 @@ struct Declaration {
 
 fn declarations(text: &str) -> Vec<Declaration> {
     let code = code(text);
-    let outside_tests = code_outside_tests(&code);
+    let outside_tests = code_outside_tests(text, &code);
     let bytes = code.as_bytes();
     let mut found = Vec::new();
     let mut inline: Vec<(String, usize, usize)> = Vec::new();

@@ -1,5 +1,7 @@
 //! The workspace's packages as Cargo sees them, cut down to what rules ask about.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{DependencyKind, MetadataCommand, TargetKind};
 
@@ -39,7 +41,7 @@ impl Package {
 pub(super) struct Dependency {
     /// Which.
     pub(super) name: String,
-    /// Only tests and examples see it.
+    /// Only tests and examples see it, or those who ask for it by a feature named `testing`.
     pub(super) only_for_tests: bool,
 }
 
@@ -88,7 +90,8 @@ pub(super) fn read(workspace: &Workspace) -> Result<Vec<Package>> {
         }
         let dependencies = package.dependencies.iter().map(|dependency| Dependency {
             name: dependency.name.clone(),
-            only_for_tests: dependency.kind == DependencyKind::Development,
+            only_for_tests: dependency.kind == DependencyKind::Development
+                || dependency.optional && is_called_by_testing(&package.features, &dependency.name),
         });
         packages.push(Package {
             name: package.name.to_string(),
@@ -98,6 +101,13 @@ pub(super) fn read(workspace: &Workspace) -> Result<Vec<Package>> {
         });
     }
     Ok(packages)
+}
+
+/// Whether the feature `testing` is what switches an optional dependency on.
+fn is_called_by_testing(features: &BTreeMap<String, Vec<String>>, dependency: &str) -> bool {
+    let switch = format!("dep:{dependency}");
+    let mut callers = features.iter().filter(|(_, calls)| calls.contains(&switch)).peekable();
+    callers.peek().is_some() && callers.all(|(name, _)| name == "testing")
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ fn check_package(tree: &Tree, package: &Package) -> Vec<Finding> {
 }
 
 fn check_file(path: &str, text: &str) -> Vec<Finding> {
-    let code = code_outside_tests(&code(text));
+    let code = code_outside_tests(text, &code(text));
     let mut findings = Vec::new();
     for name in IMPURE {
         let remedy = match name {

@@ -39,19 +39,19 @@ pub(super) fn code(text: &str) -> String {
     String::from_utf8(out).expect("whole characters became spaces, byte by byte")
 }
 
-/// The code that is compiled outside tests: what `#[cfg(test)]` holds becomes spaces too.
-pub(super) fn code_outside_tests(code: &str) -> String {
+/// The code that is compiled outside tests: what `#[cfg(test)]` holds becomes spaces too, and what
+/// the feature `testing` adds for the tests of other crates. `code` is [`code`] of `text`.
+pub(super) fn code_outside_tests(text: &str, code: &str) -> String {
     let mut out = code.as_bytes().to_vec();
     let mut from = 0;
-    while let Some(found) = code[from..].find("#[cfg(") {
+    while let Some(found) = code[from..].find(CFG) {
         let start = from + found;
         let Some(length) = code[start..].find(']') else { break };
-        let attribute_end = start + length + 1;
-        from = attribute_end;
-        let condition: String =
-            code[start + 6..attribute_end].chars().filter(|c| !c.is_whitespace()).collect();
-        if condition.starts_with("test)") || condition.starts_with("all(test,") {
-            let end = item_end(code.as_bytes(), attribute_end);
+        from = start + length + 1;
+        // The text, since the names of features are literals.
+        let condition = text[start + CFG.len()..from - 1].replace(char::is_whitespace, "");
+        if is_for_tests(condition.trim_end_matches(')')) {
+            let end = item_end(code.as_bytes(), from);
             for byte in &mut out[start..end] {
                 if *byte != b'\n' {
                     *byte = b' ';
@@ -61,6 +61,18 @@ pub(super) fn code_outside_tests(code: &str) -> String {
         }
     }
     String::from_utf8(out).expect("items begin and end at ASCII characters")
+}
+
+const CFG: &str = "#[cfg(";
+const FOR_TESTS: [&str; 2] = ["test", "feature=\"testing\""];
+
+/// Whether only a test makes this condition true.
+fn is_for_tests(condition: &str) -> bool {
+    if let Some(any) = condition.strip_prefix("any(") {
+        return any.split(',').all(|one| FOR_TESTS.contains(&one));
+    }
+    let first = condition.strip_prefix("all(").and_then(|all| all.split(',').next());
+    FOR_TESTS.contains(&first.unwrap_or(condition))
 }
 
 /// Where a whole word stands in code.
@@ -215,11 +227,21 @@ mod tests {
 
     #[test]
     fn what_only_tests_compile_is_cut_out() {
-        let text = "a();\n#[cfg(test)]\nextern crate std;\nb();\n\
-                    #[cfg(test)]\nmod tests { fn f() { g(); } }\nc();";
-        assert_eq!(squeezed(&code_outside_tests(text)), "a(); b(); c();");
-        let kept = "#[cfg(not(test))] fn f() {}";
-        assert_eq!(code_outside_tests(kept), kept);
+        let cut = |text: &str| squeezed(&code_outside_tests(text, &code(text)));
+        assert_eq!(
+            cut("a();\n#[cfg(test)]\nextern crate std;\nb();\n\
+                 #[cfg(test)]\nmod tests { fn f() { g(); } }\nc();"),
+            "a(); b(); c();"
+        );
+        for condition in
+            ["all(test, unix)", "feature = \"testing\"", "any(test, feature = \"testing\")"]
+        {
+            assert_eq!(cut(&format!("#[cfg({condition})] mod a;")), "", "{condition}");
+        }
+        for condition in ["not(test)", "unix", "any(test, unix)", "feature = \"x\"", "testy"] {
+            let kept = cut(&format!("#[cfg({condition})] mod a;"));
+            assert!(kept.ends_with("mod a;"), "{condition}");
+        }
     }
 
     #[test]
