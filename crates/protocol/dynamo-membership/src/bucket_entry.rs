@@ -1,11 +1,9 @@
 //! One bucket's settings with their version, and their bytes.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use dynamo_types::{
-    BucketSettings, Durability, Profile, Quorum, QuorumError, Reconciliation, Replication,
-};
+use bytes::Bytes;
+use dynamo_types::{BucketSettings, Durability, Profile, Reconciliation, Replication};
 use thiserror::Error;
 
 /// The settings of a bucket and how often they were set.
@@ -37,11 +35,8 @@ pub enum DecodeBucketEntryError {
         /// Which field.
         field: &'static str,
         /// What was there.
-        value: u64,
+        value: u8,
     },
-    /// r or w that this cluster cannot meet.
-    #[error("bucket entry for another cluster")]
-    Quorum(#[from] QuorumError),
 }
 
 /// Written in front, so that a later build can tell its entries from these.
@@ -62,8 +57,8 @@ impl BucketEntry {
 
     /// The canonical bytes: equal entries have equal ones, on disk and on the wire.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        self.bytes().to_vec()
+    pub fn encode(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.bytes())
     }
 
     fn bytes(&self) -> [u8; LENGTH] {
@@ -92,12 +87,12 @@ impl BucketEntry {
         bytes
     }
 
-    /// Reads canonical bytes in a cluster of `n` replicas.
+    /// Reads canonical bytes. Whether r and w fit the cluster's N is for its table to say.
     ///
     /// # Errors
     /// Refuses every sequence of bytes that [`encode`](Self::encode) does not write, and r or w
-    /// beyond `n`.
-    pub fn decode(bytes: &[u8], n: Replication) -> Result<Self, DecodeBucketEntryError> {
+    /// beyond the largest N.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeBucketEntryError> {
         let format = *bytes.first().ok_or(DecodeBucketEntryError::Length(0))?;
         if format != FORMAT {
             return Err(DecodeBucketEntryError::Format(format));
@@ -109,9 +104,8 @@ impl BucketEntry {
                 bytes[from..from + 8].try_into().expect("eight bytes of a known length"),
             )
         };
-        let refuse = |field: &'static str, value: u8| {
-            Err(DecodeBucketEntryError::Field { field, value: u64::from(value) })
-        };
+        let refuse =
+            |field: &'static str, value: u8| Err(DecodeBucketEntryError::Field { field, value });
         let profile = match bytes[9] {
             0 => Profile::BusinessLogic,
             1 => Profile::Timestamp,
@@ -124,7 +118,11 @@ impl BucketEntry {
             other => return refuse("reconciliation", other),
         };
         let (r, w) = (bytes[11], bytes[12]);
-        Quorum::new(n, r, w)?;
+        for (field, value) in [("r", r), ("w", w)] {
+            if !(1..=Replication::MAX).contains(&value) {
+                return refuse(field, value);
+            }
+        }
         let durability = match bytes[13] {
             0 => Durability::Buffered,
             1 => Durability::Synced,
@@ -134,12 +132,8 @@ impl BucketEntry {
             0 => None,
             ms => Some(Duration::from_millis(ms)),
         };
-        let version = number(1);
-        if version == 0 {
-            return refuse("version", 0);
-        }
         let settings = BucketSettings { profile, reconciliation, r, w, durability, expiry };
-        Ok(Self { settings, version })
+        Ok(Self { settings, version: number(1) })
     }
 }
 
@@ -153,12 +147,9 @@ mod tests {
     use super::*;
     use alloc::vec;
 
-    fn n3() -> Replication {
-        Replication::new(3).unwrap()
-    }
-
     fn entry(version: u64, w: u8) -> BucketEntry {
-        let mut settings = BucketSettings::of_profile(Profile::ReadEngine, n3());
+        let n = Replication::new(3).unwrap();
+        let mut settings = BucketSettings::of_profile(Profile::ReadEngine, n);
         settings.w = w;
         BucketEntry { settings, version }
     }
@@ -169,27 +160,27 @@ mod tests {
         entry.settings.expiry = Some(Duration::from_millis(0x0304));
         let expected = vec![1, 0, 0, 0, 0, 0, 0, 1, 2, 2, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 3, 4];
         assert_eq!(entry.encode(), expected);
-        assert_eq!(BucketEntry::decode(&expected, n3()), Ok(entry));
+        assert_eq!(BucketEntry::decode(&expected), Ok(entry));
     }
 
     #[test]
     fn what_is_no_entry_is_refused() {
         let good = entry(1, 3).encode();
         let refused = |at: usize, value: u8| {
-            let mut bytes = good.clone();
+            let mut bytes = good.to_vec();
             bytes[at] = value;
-            BucketEntry::decode(&bytes, n3()).expect_err("it was accepted")
+            BucketEntry::decode(&bytes).expect_err("it was accepted")
         };
         assert_eq!(refused(0, 2), DecodeBucketEntryError::Format(2));
-        for (at, value) in [(8, 0), (9, 3), (10, 2), (11, 0), (12, 4), (13, 2)] {
+        for (at, value) in [(9, 3), (10, 2), (11, 0), (12, 8), (13, 2)] {
             refused(at, value);
         }
         for length in 0..good.len() {
-            let cut = BucketEntry::decode(&good[..length], n3());
+            let cut = BucketEntry::decode(&good[..length]);
             assert_eq!(cut, Err(DecodeBucketEntryError::Length(length)));
         }
         let longer = [&good[..], &[0]].concat();
-        assert_eq!(BucketEntry::decode(&longer, n3()), Err(DecodeBucketEntryError::Length(23)));
+        assert_eq!(BucketEntry::decode(&longer), Err(DecodeBucketEntryError::Length(23)));
     }
 
     #[test]

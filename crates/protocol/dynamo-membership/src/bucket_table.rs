@@ -101,19 +101,16 @@ impl BucketTable {
 
     /// Takes over an entry if it supersedes what is here. Returns whether it did.
     ///
-    /// # Errors
-    /// Refuses what no node of this cluster can have set.
-    pub fn merge_entry(
-        &mut self,
-        bucket: &Bucket,
-        entry: BucketEntry,
-    ) -> Result<bool, BucketTableError> {
-        self.check(bucket, &entry.settings, Self::MERGED_BUCKETS_MAX)?;
-        if !entry.supersedes(&self.get(bucket)) {
-            return Ok(false);
+    /// Left out is what no node of this cluster can have set: version 0, r or w beyond N, or a
+    /// bucket beyond [`MERGED_BUCKETS_MAX`](Self::MERGED_BUCKETS_MAX).
+    pub fn merge_entry(&mut self, bucket: Bucket, entry: BucketEntry) -> bool {
+        let fits = entry.version > 0
+            && self.check(&bucket, &entry.settings, Self::MERGED_BUCKETS_MAX).is_ok();
+        if !fits || !entry.supersedes(&self.get(&bucket)) {
+            return false;
         }
-        self.entries.insert(bucket.clone(), entry);
-        Ok(true)
+        self.entries.insert(bucket, entry);
+        true
     }
 
     fn check(
@@ -164,14 +161,14 @@ mod tests {
         let timestamp =
             a.set(&sessions, BucketSettings::of_profile(Profile::Timestamp, n)).unwrap();
         let engine = b.set(&sessions, BucketSettings::of_profile(Profile::ReadEngine, n)).unwrap();
-        assert_eq!(a.merge_entry(&sessions, engine), Ok(true));
-        assert_eq!(b.merge_entry(&sessions, timestamp), Ok(false));
+        assert!(a.merge_entry(sessions.clone(), engine));
+        assert!(!b.merge_entry(sessions.clone(), timestamp));
         assert_eq!(a, b);
         assert_eq!(a.get(&sessions).settings.w, 3);
         // A later setting is later, whatever its w.
         let relaxed = BucketSettings { w: 1, ..engine.settings };
         assert_eq!(a.set(&sessions, relaxed).unwrap().version, 2);
-        assert_eq!(b.merge_entry(&sessions, a.get(&sessions)), Ok(true));
+        assert!(b.merge_entry(sessions.clone(), a.get(&sessions)));
         assert_eq!(b.get(&sessions).settings.w, 1);
     }
 
@@ -190,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_can_have_set_is_left_out() {
+        let mut table = table();
+        let settings = BucketSettings { w: 3, ..table.get(&bucket("b")).settings };
+        assert!(!table.merge_entry(bucket("b"), BucketEntry { settings, version: 0 }));
+        let settings = BucketSettings { w: 4, ..settings };
+        assert!(!table.merge_entry(bucket("b"), BucketEntry { settings, version: 9 }));
+        assert!(table.is_empty());
+    }
+
+    #[test]
     fn the_number_of_buckets_is_bounded_but_full_tables_still_merge() {
         let mut table = table();
         let settings = table.get(&bucket("b")).settings;
@@ -200,6 +207,6 @@ mod tests {
         assert_eq!(refused, Err(BucketTableError::TooManyBuckets(BucketTable::BUCKETS_MAX)));
         assert!(table.set(&bucket("b0"), settings).is_ok(), "a known one can change");
         let elsewhere = BucketEntry { settings, version: 1 };
-        assert_eq!(table.merge_entry(&bucket("one-more"), elsewhere), Ok(true));
+        assert!(table.merge_entry(bucket("one-more"), elsewhere));
     }
 }

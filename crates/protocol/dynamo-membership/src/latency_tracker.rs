@@ -14,7 +14,6 @@ const BUCKETS: usize = OCTAVES * PARTS as usize;
 /// Estimates percentiles of recent latencies. Two kilobytes, no allocation.
 #[derive(Debug, Clone)]
 pub struct LatencyTracker {
-    initial: Duration,
     counts: [u32; BUCKETS],
     total: u32,
 }
@@ -27,10 +26,14 @@ impl LatencyTracker {
     /// requests a second the estimate follows a change within some ten seconds.
     pub const SAMPLES_MAX: u32 = 1024;
 
-    /// A tracker that answers `initial` until it has seen [`SAMPLES_MIN`](Self::SAMPLES_MIN).
+    /// The estimate without samples: longer than a healthy round trip, shorter than a stall.
+    pub const INITIAL: Duration = Duration::from_millis(10);
+
+    /// A tracker that answers [`INITIAL`](Self::INITIAL) until it has seen
+    /// [`SAMPLES_MIN`](Self::SAMPLES_MIN).
     #[must_use]
-    pub fn new(initial: Duration) -> Self {
-        Self { initial, counts: [0; BUCKETS], total: 0 }
+    pub fn new() -> Self {
+        Self { counts: [0; BUCKETS], total: 0 }
     }
 
     /// Takes a latency into account.
@@ -59,7 +62,7 @@ impl LatencyTracker {
     pub fn percentile(&self, percent: u32) -> Duration {
         assert!(percent <= 100, "{percent} of 100");
         if self.total < Self::SAMPLES_MIN {
-            return self.initial;
+            return Self::INITIAL;
         }
         let wanted = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -74,9 +77,8 @@ impl LatencyTracker {
 }
 
 impl Default for LatencyTracker {
-    /// Starts at 10 ms: longer than a healthy round trip, shorter than a stall.
     fn default() -> Self {
-        Self::new(Duration::from_millis(10))
+        Self::new()
     }
 }
 
@@ -118,10 +120,10 @@ mod tests {
 
     #[test]
     fn the_estimate_is_the_initial_one_until_there_are_samples() {
-        let mut tracker = LatencyTracker::new(Duration::from_millis(7));
+        let mut tracker = LatencyTracker::new();
         for _ in 1..LatencyTracker::SAMPLES_MIN {
             tracker.record(Duration::from_millis(1));
-            assert_eq!(tracker.p95(), Duration::from_millis(7));
+            assert_eq!(tracker.p95(), LatencyTracker::INITIAL);
         }
         tracker.record(Duration::from_millis(1));
         assert!(tracker.p95() < Duration::from_millis(2));
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_slowest_twentieth_does_not_count() {
-        let mut tracker = LatencyTracker::default();
+        let mut tracker = LatencyTracker::new();
         for i in 0..1000 {
             tracker.record(Duration::from_millis(if i % 25 == 0 { 500 } else { 2 }));
         }
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_estimate_follows_a_change() {
-        let mut tracker = LatencyTracker::default();
+        let mut tracker = LatencyTracker::new();
         for _ in 0..100_000 {
             tracker.record(Duration::from_millis(1));
         }

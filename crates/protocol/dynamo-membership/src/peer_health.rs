@@ -24,21 +24,19 @@ use dynamo_types::{Instant, NodeId};
 /// The health of all peers as this node sees it.
 ///
 /// Tell it of every link ([`connected`](Self::connected), [`disconnected`](Self::disconnected)) and
-/// of every request: once [`request_sent`](Self::request_sent), and then exactly once
-/// [`request_answered`](Self::request_answered) or [`request_timed_out`](Self::request_timed_out).
-/// The own node may be told of too: it is always healthy, and ranks by its own latency. Events of
-/// unknown nodes are ignored, so the table never outgrows the members.
-#[derive(Debug, Clone)]
+/// of every request: [`request_sent`](Self::request_sent), and later
+/// [`request_answered`](Self::request_answered) or [`request_timed_out`](Self::request_timed_out). A
+/// request whose end nobody waits for may be left open; it is forgotten after 2 to 4 seconds. There
+/// is a row for each node that was ever named, so name members only; the own node needs none.
+#[derive(Debug, Clone, Default)]
 pub struct PeerHealth {
-    local: NodeId,
     peers: BTreeMap<NodeId, Peer>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Peer {
     connected: bool,
-    /// Requests sent and not ended.
-    outstanding: u32,
+    outstanding: Outstanding,
     /// Requests that waited there when it last answered.
     reported_queue: u32,
     /// Moving average of the time to an answer, in nanoseconds.
@@ -61,27 +59,18 @@ impl PeerHealth {
     /// again, or a peer that was slow once would never be asked again.
     pub const SAMPLE_LIFETIME: Duration = Duration::from_secs(5);
 
-    /// Health of these peers, none of them connected yet.
-    #[must_use]
-    pub fn new(local: NodeId, peers: impl IntoIterator<Item = NodeId>) -> Self {
-        let mut health = Self { local, peers: BTreeMap::new() };
-        for node in peers {
-            health.add(node);
-        }
-        health.add(local);
-        health
-    }
+    /// What a request that timed out counts as. A forwarded request is passed over after that long.
+    pub const TIMEOUT_LATENCY: Duration = Duration::from_millis(500);
 
-    /// A node joined. One that is known keeps its state.
-    pub fn add(&mut self, node: NodeId) {
-        self.peers.entry(node).or_default();
+    /// Nothing known, nobody connected.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// A node is gone for good.
     pub fn remove(&mut self, node: NodeId) {
-        if node != self.local {
-            self.peers.remove(&node);
-        }
+        self.peers.remove(&node);
     }
 
     /// There is a link. What was held against the peer is forgotten: it may be a new process.
@@ -101,30 +90,29 @@ impl PeerHealth {
     }
 
     /// A request is on its way.
-    pub fn request_sent(&mut self, node: NodeId) {
-        self.change(node, |peer| peer.outstanding = peer.outstanding.saturating_add(1));
+    pub fn request_sent(&mut self, node: NodeId, now: Instant) {
+        self.change(node, |peer| peer.outstanding.add(now));
     }
 
     /// A request was answered, whatever the answer, so long after it was sent.
     pub fn request_answered(&mut self, node: NodeId, now: Instant, latency: Duration) {
         self.change(node, |peer| {
-            peer.outstanding = peer.outstanding.saturating_sub(1);
+            peer.outstanding.end(now);
             peer.timeouts_in_a_row = 0;
             peer.suspect_until = None;
             peer.sample(now, latency);
         });
     }
 
-    /// A request was given up after so long without an answer.
-    pub fn request_timed_out(&mut self, node: NodeId, now: Instant, waited: Duration) {
+    /// A request was given up.
+    pub fn request_timed_out(&mut self, node: NodeId, now: Instant) {
         self.change(node, |peer| {
-            peer.outstanding = peer.outstanding.saturating_sub(1);
+            peer.outstanding.end(now);
             peer.timeouts_in_a_row = peer.timeouts_in_a_row.saturating_add(1);
             if peer.timeouts_in_a_row >= Self::TIMEOUTS_TO_SUSPECT {
                 peer.suspect_until = Some(now + Self::SUSPICION);
             }
-            // It would have taken at least that long.
-            peer.sample(now, waited);
+            peer.sample(now, Self::TIMEOUT_LATENCY);
         });
     }
 
@@ -141,20 +129,18 @@ impl PeerHealth {
         self.change(node, |peer| peer.reported_queue = queue);
     }
 
-    /// Whether there is a link to the node. The own node always has one.
+    /// Whether there is a link to the peer.
     #[must_use]
     pub fn is_connected(&self, node: NodeId) -> bool {
-        node == self.local || self.peers.get(&node).is_some_and(|peer| peer.connected)
+        self.peers.get(&node).is_some_and(|peer| peer.connected)
     }
 
-    /// Whether to count on the node: it has a link and is no suspect. The own node is healthy, an
-    /// unknown one is not.
+    /// Whether to count on the peer: it has a link and is no suspect.
     #[must_use]
     pub fn is_healthy(&self, node: NodeId, now: Instant) -> bool {
-        node == self.local
-            || self.peers.get(&node).is_some_and(|peer| {
-                peer.connected && peer.suspect_until.is_none_or(|until| until <= now)
-            })
+        self.peers.get(&node).is_some_and(|peer| {
+            peer.connected && peer.suspect_until.is_none_or(|until| until <= now)
+        })
     }
 
     /// What asking the node is expected to cost, in nanoseconds; less is better. The moving average
@@ -167,9 +153,9 @@ impl PeerHealth {
     /// The nodes, the best to ask first: healthy ones by score, then the others by score. Among
     /// equals the given order stays, so pass them in order of preference.
     #[must_use]
-    pub fn rank(&self, nodes: impl IntoIterator<Item = NodeId>, now: Instant) -> Vec<NodeId> {
+    pub fn rank(&self, nodes: &[NodeId], now: Instant) -> Vec<NodeId> {
         let best = self.best_average(now);
-        let mut ranked: Vec<NodeId> = nodes.into_iter().collect();
+        let mut ranked = nodes.to_vec();
         ranked.sort_by_cached_key(|node| {
             (!self.is_healthy(*node, now), self.score_against(*node, now, best))
         });
@@ -182,16 +168,14 @@ impl PeerHealth {
     }
 
     fn score_against(&self, node: NodeId, now: Instant, best_average: u64) -> u64 {
-        let Some(peer) = self.peers.get(&node) else { return u64::MAX };
+        let peer = self.peers.get(&node).copied().unwrap_or_default();
         let average = peer.recent_average(now).unwrap_or(best_average);
-        let before = u64::from(peer.outstanding).saturating_add(u64::from(peer.reported_queue));
-        average.saturating_mul(before.saturating_add(1))
+        let before = u64::from(peer.outstanding.count(now)) + u64::from(peer.reported_queue);
+        average.saturating_mul(before + 1)
     }
 
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Peer)) {
-        if let Some(peer) = self.peers.get_mut(&node) {
-            change(peer);
-        }
+        change(self.peers.entry(node).or_default());
     }
 }
 
@@ -215,11 +199,61 @@ impl Peer {
     }
 }
 
+/// Requests sent and not ended, in two generations: what is still open when its generation has
+/// passed twice will not be ended by anybody.
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    since: Instant,
+    current: u32,
+    previous: u32,
+}
+
+impl Default for Outstanding {
+    fn default() -> Self {
+        Self { since: Instant::ZERO, current: 0, previous: 0 }
+    }
+}
+
+impl Outstanding {
+    /// The default timeout of a request.
+    const GENERATION: Duration = Duration::from_secs(2);
+
+    fn count(self, now: Instant) -> u32 {
+        let counted = self.at(now);
+        counted.current.saturating_add(counted.previous)
+    }
+
+    fn add(&mut self, now: Instant) {
+        *self = self.at(now);
+        self.current = self.current.saturating_add(1);
+    }
+
+    /// Ends the oldest.
+    fn end(&mut self, now: Instant) {
+        *self = self.at(now);
+        if self.previous > 0 {
+            self.previous -= 1;
+        } else {
+            self.current = self.current.saturating_sub(1);
+        }
+    }
+
+    fn at(self, now: Instant) -> Self {
+        let age = now.saturating_since(self.since);
+        if age < Self::GENERATION {
+            self
+        } else if age < 2 * Self::GENERATION {
+            Self { since: self.since + Self::GENERATION, current: 0, previous: self.current }
+        } else {
+            Self { since: now, current: 0, previous: 0 }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ME: NodeId = NodeId(1);
     const A: NodeId = NodeId(2);
     const B: NodeId = NodeId(3);
 
@@ -232,31 +266,30 @@ mod tests {
     }
 
     fn health() -> PeerHealth {
-        let mut health = PeerHealth::new(ME, [A, B]);
+        let mut health = PeerHealth::new();
         health.connected(A, at(0));
         health.connected(B, at(0));
         health
     }
 
     fn answer(health: &mut PeerHealth, node: NodeId, now: u64, latency: u64) {
-        health.request_sent(node);
+        health.request_sent(node, at(now));
         health.request_answered(node, at(now), ms(latency));
     }
 
     fn time_out(health: &mut PeerHealth, node: NodeId, now: u64) {
-        health.request_sent(node);
-        health.request_timed_out(node, at(now), ms(500));
+        health.request_sent(node, at(now));
+        health.request_timed_out(node, at(now));
     }
 
     #[test]
     fn a_peer_is_healthy_while_it_has_a_link() {
-        let mut health = PeerHealth::new(ME, [A]);
+        let mut health = PeerHealth::new();
         assert!(!health.is_healthy(A, at(0)));
         health.connected(A, at(0));
         assert!(health.is_healthy(A, at(0)));
         health.disconnected(A, at(1));
         assert!(!health.is_healthy(A, at(1)));
-        assert!(health.is_healthy(ME, at(1)), "this node itself");
         assert!(!health.is_healthy(NodeId(9), at(1)), "nobody");
     }
 
@@ -308,12 +341,12 @@ mod tests {
         let mut health = health();
         answer(&mut health, A, 10, 10);
         answer(&mut health, B, 10, 4);
-        assert_eq!(health.rank([A, B], at(10)), [B, A]);
-        health.request_sent(B);
-        health.request_sent(B);
-        assert_eq!(health.rank([A, B], at(10)), [A, B], "4 ms behind two others");
+        assert_eq!(health.rank(&[A, B], at(10)), [B, A]);
+        health.request_sent(B, at(10));
+        health.request_sent(B, at(10));
+        assert_eq!(health.rank(&[A, B], at(10)), [A, B], "4 ms behind two others");
         health.queue_reported(A, 5);
-        assert_eq!(health.rank([A, B], at(10)), [B, A], "10 ms behind five others");
+        assert_eq!(health.rank(&[A, B], at(10)), [B, A], "10 ms behind five others");
     }
 
     #[test]
@@ -329,30 +362,35 @@ mod tests {
         let mut health = health();
         answer(&mut health, A, 0, 900);
         answer(&mut health, B, 5001, 1);
-        assert_eq!(health.rank([A, B], at(5000)), [B, A]);
+        assert_eq!(health.rank(&[A, B], at(5000)), [B, A]);
         // As good as the best now, and first among equals by preference.
-        assert_eq!(health.rank([A, B], at(5001)), [A, B]);
-        health.request_sent(A);
-        assert_eq!(health.rank([A, B], at(5001)), [B, A], "but only one request at a time");
+        assert_eq!(health.rank(&[A, B], at(5001)), [A, B]);
+        health.request_sent(A, at(5001));
+        assert_eq!(health.rank(&[A, B], at(5001)), [B, A], "but only one request at a time");
     }
 
     #[test]
     fn the_unhealthy_rank_last_and_equals_keep_their_order() {
         let mut health = health();
-        assert_eq!(health.rank([B, A], at(0)), [B, A]);
+        assert_eq!(health.rank(&[B, A], at(0)), [B, A]);
         health.disconnected(B, at(0));
         answer(&mut health, A, 0, 1000);
-        assert_eq!(health.rank([B, A], at(0)), [A, B]);
-        assert_eq!(health.rank([NodeId(9), B, A], at(0)), [A, B, NodeId(9)]);
+        assert_eq!(health.rank(&[B, A], at(0)), [A, B]);
+        assert_eq!(health.rank(&[NodeId(9), B, A], at(0)), [A, NodeId(9), B]);
     }
 
     #[test]
-    fn events_of_unknown_nodes_leave_no_trace() {
+    fn requests_that_nobody_ends_are_forgotten() {
         let mut health = health();
-        let count = health.peers.len();
-        health.connected(NodeId(9), at(0));
-        answer(&mut health, NodeId(9), 0, 1);
-        health.remove(B);
-        assert_eq!(health.peers.len(), count - 1);
+        for now in [1000, 2500] {
+            health.request_sent(A, at(now));
+        }
+        let outstanding = |health: &PeerHealth, now| health.peers[&A].outstanding.count(at(now));
+        assert_eq!(outstanding(&health, 2500), 2);
+        assert_eq!(outstanding(&health, 4000), 1, "the first one is two generations old");
+        health.request_sent(A, at(4100));
+        health.request_answered(A, at(4200), ms(1));
+        assert_eq!(outstanding(&health, 4200), 1, "an answer ends the oldest");
+        assert_eq!(outstanding(&health, 9000), 0);
     }
 }
