@@ -1,0 +1,375 @@
+//! A get: ask, merge, answer, repair (Paper §4.5, §5; protocol rule 7).
+//!
+//! ```text
+//!   asking ──r answers──▶ [fetching values] ──▶ answered ──all asked answered, or the wait ends──▶ done
+//!      └──too few can still answer, or the deadline──▶ failed
+//! ```
+//!
+//! The best replica is asked for everything, the others may leave long values out: their dots are
+//! enough to see that all agree. One more replica is asked when one fails, and, within a budget,
+//! when the answer takes longer than usual. What differs is merged before the client sees it; who
+//! was behind is named after the answer, so repair never costs the client time.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use dynamo_messages::ReadOutcome;
+use dynamo_types::{Instant, NodeId};
+use dynamo_versioning::{Dot, Record};
+
+/// Values up to this length travel with every answer: leaving them out would save less than the
+/// second round costs when replicas differ.
+pub const INLINE_VALUE_BYTES: u32 = 4096;
+
+/// How a get shall be made.
+#[derive(Debug, Clone)]
+pub struct GetPlan {
+    /// The replicas that can be asked, best first.
+    pub replicas: Vec<NodeId>,
+    /// Answers needed (r).
+    pub needed: u8,
+    /// Replicas asked at the start, at least `needed`.
+    pub at_once: u8,
+    /// When one more replica is asked, counted from the start.
+    pub hedge_delay: Duration,
+    /// When the client gives up.
+    pub deadline: Instant,
+    /// How long late answers are awaited, after the client was answered, before repair.
+    pub repair_wait: Duration,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum GetEvent {
+    /// A replica answered.
+    Answered {
+        /// Which.
+        from: NodeId,
+        /// What it has.
+        outcome: ReadOutcome,
+    },
+    /// A replica will not answer: its connection broke.
+    Lost {
+        /// Which.
+        node: NodeId,
+    },
+    /// The budget grants the hedge that was wanted.
+    HedgeGranted,
+    /// The bucket's settings turned out to be newer and ask for this many answers.
+    Needed(u8),
+}
+
+/// What shall be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GetEffect {
+    /// Ask a replica.
+    Ask {
+        /// Which.
+        node: NodeId,
+        /// Values longer than this may be left out.
+        value_bytes_max: u32,
+    },
+    /// The answer takes longer than usual: one more replica would help.
+    WantHedge,
+    /// The quorum answered. Emitted once.
+    Answer {
+        /// All that the quorum has, merged.
+        record: Record,
+        /// Who answered first: the next put of this client is best coordinated there.
+        fastest: NodeId,
+    },
+    /// The quorum cannot be reached, or not in time. Emitted at most once, instead of an answer.
+    Failed {
+        /// Replicas that answered.
+        reached: u8,
+        /// How many were needed.
+        needed: u8,
+    },
+    /// The replicas that answered hold different versions. Emitted at most once, after the answer.
+    Differed {
+        /// All that they have, merged.
+        merged: Record,
+        /// What each has.
+        answers: Vec<(NodeId, Record)>,
+        /// Versions whose value no answer carried: they cannot be sent on.
+        without_value: Vec<Dot>,
+    },
+}
+
+/// What is known of one replica's answer.
+#[derive(Debug, Clone)]
+struct Answer {
+    record: Record,
+    /// All pieces have come.
+    whole: bool,
+    /// Long values were left out.
+    without_values: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asking,
+    Answered { repair_at: Instant },
+    Done,
+}
+
+/// The machine of one get.
+#[derive(Debug)]
+pub struct Get {
+    plan: GetPlan,
+    /// Next of `plan.replicas` to ask.
+    next: usize,
+    /// Asked and not yet answered for good.
+    waiting: Vec<NodeId>,
+    answers: BTreeMap<NodeId, Answer>,
+    fastest: Option<NodeId>,
+    hedge_at: Option<Instant>,
+    phase: Phase,
+    effects: VecDeque<GetEffect>,
+}
+
+impl Get {
+    /// Starts a get.
+    #[must_use]
+    pub fn new(plan: GetPlan, now: Instant) -> Self {
+        let hedge_at = Some(now + plan.hedge_delay);
+        let at_once = plan.at_once.max(plan.needed);
+        let mut get = Self {
+            plan,
+            next: 0,
+            waiting: Vec::new(),
+            answers: BTreeMap::new(),
+            fastest: None,
+            hedge_at,
+            phase: Phase::Asking,
+            effects: VecDeque::new(),
+        };
+        for _ in 0..at_once {
+            get.ask_next();
+        }
+        get.settle(now);
+        get
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Instant, event: GetEvent) {
+        match event {
+            GetEvent::Answered { from, outcome } => self.answered(from, outcome),
+            GetEvent::Lost { node } => self.give_up_on(node),
+            GetEvent::HedgeGranted => {
+                self.ask_next();
+            }
+            GetEvent::Needed(needed) => {
+                self.plan.needed = needed;
+                while self.phase == Phase::Asking && self.in_play() < usize::from(needed) {
+                    if !self.ask_next() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Fires what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Asking if now >= self.plan.deadline => self.fail(),
+            Phase::Asking => {
+                if self.hedge_at.is_some_and(|at| now >= at) {
+                    self.hedge_at = None;
+                    if self.next < self.plan.replicas.len() {
+                        self.effects.push_back(GetEffect::WantHedge);
+                    }
+                }
+            }
+            Phase::Answered { repair_at } if now >= repair_at => self.repair(),
+            Phase::Answered { .. } | Phase::Done => {}
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Asking => {
+                Some(self.hedge_at.map_or(self.plan.deadline, |at| at.min(self.plan.deadline)))
+            }
+            Phase::Answered { repair_at } => Some(repair_at),
+            Phase::Done => None,
+        }
+    }
+
+    /// What shall be done next.
+    pub fn poll_effect(&mut self) -> Option<GetEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done && self.effects.is_empty()
+    }
+
+    /// Asked and still silent: they were slow, if the deadline has passed.
+    #[must_use]
+    pub fn waiting(&self) -> &[NodeId] {
+        &self.waiting
+    }
+
+    fn ask_next(&mut self) -> bool {
+        let Some(&node) = self.plan.replicas.get(self.next) else {
+            return false;
+        };
+        // The first is asked for everything, and so is whoever stands in for one that failed.
+        let everything = self.next == 0 || self.next >= usize::from(self.plan.needed);
+        let value_bytes_max = if everything { u32::MAX } else { INLINE_VALUE_BYTES };
+        self.next += 1;
+        self.ask(node, value_bytes_max);
+        true
+    }
+
+    fn ask(&mut self, node: NodeId, value_bytes_max: u32) {
+        self.waiting.push(node);
+        self.effects.push_back(GetEffect::Ask { node, value_bytes_max });
+    }
+
+    fn answered(&mut self, from: NodeId, outcome: ReadOutcome) {
+        if !self.waiting.contains(&from) {
+            return;
+        }
+        let (record, without_values, last) = match outcome {
+            ReadOutcome::Piece { record, without_values, last } => (record, without_values, last),
+            ReadOutcome::Missing => (Record::new(), false, true),
+            ReadOutcome::Unsure | ReadOutcome::Overloaded => return self.give_up_on(from),
+        };
+        match self.answers.get_mut(&from) {
+            Some(answer) if !answer.whole => {
+                answer.record.merge(&record);
+                answer.without_values |= without_values;
+                answer.whole = last;
+            }
+            // A second answer, with the values that the first left out, replaces it.
+            Some(_) | None => {
+                self.answers.insert(from, Answer { record, whole: last, without_values });
+            }
+        }
+        if last {
+            self.fastest.get_or_insert(from);
+            self.waiting.retain(|node| *node != from);
+        }
+    }
+
+    fn give_up_on(&mut self, node: NodeId) {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| *waiting != node);
+        if self.waiting.len() < before {
+            // What it said in part, or without values, cannot be completed any more.
+            if self.answers.get(&node).is_some_and(|answer| !answer.whole) {
+                self.answers.remove(&node);
+            }
+            if self.phase == Phase::Asking {
+                self.ask_next();
+            }
+        }
+    }
+
+    fn whole(&self) -> impl Iterator<Item = (NodeId, &Answer)> {
+        self.answers.iter().filter(|(_, answer)| answer.whole).map(|(node, answer)| (*node, answer))
+    }
+
+    fn in_play(&self) -> usize {
+        let silent = self.waiting.iter().filter(|node| !self.is_whole(**node)).count();
+        silent + self.whole().count()
+    }
+
+    fn is_whole(&self, node: NodeId) -> bool {
+        self.answers.get(&node).is_some_and(|answer| answer.whole)
+    }
+
+    /// Moves on if what is known allows it.
+    fn settle(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Asking => {
+                if self.whole().count() >= usize::from(self.plan.needed) {
+                    self.try_to_answer(now);
+                } else if self.in_play() < usize::from(self.plan.needed)
+                    && self.next >= self.plan.replicas.len()
+                {
+                    self.fail();
+                }
+            }
+            Phase::Answered { .. } => {
+                if self.waiting.is_empty() {
+                    self.repair();
+                }
+            }
+            Phase::Done => {}
+        }
+    }
+
+    /// Everything that whole answers hold. Records with all their values go first: a merge keeps
+    /// the copy of a sibling that it has.
+    fn merged(&self) -> Record {
+        let mut merged = Record::new();
+        for without_values in [false, true] {
+            for (_, answer) in self.whole().filter(|(_, a)| a.without_values == without_values) {
+                merged.merge(&answer.record);
+            }
+        }
+        merged
+    }
+
+    fn try_to_answer(&mut self, now: Instant) {
+        let record = self.merged();
+        let bare = |record: &Record| record.siblings().iter().any(|s| !self.has_value(s.dot));
+        if bare(&record) {
+            let fetch: Vec<NodeId> = self
+                .whole()
+                .filter(|(node, answer)| {
+                    answer.without_values && bare(&answer.record) && !self.waiting.contains(node)
+                })
+                .map(|(node, _)| node)
+                .collect();
+            for node in fetch {
+                self.ask(node, u32::MAX);
+            }
+            return;
+        }
+        let fastest = self.fastest.expect("somebody answered");
+        self.effects.push_back(GetEffect::Answer { record, fastest });
+        self.phase = Phase::Answered { repair_at: now + self.plan.repair_wait };
+        if self.waiting.is_empty() {
+            self.repair();
+        }
+    }
+
+    fn fail(&mut self) {
+        let reached = u8::try_from(self.whole().count()).unwrap_or(u8::MAX);
+        self.effects.push_back(GetEffect::Failed { reached, needed: self.plan.needed });
+        self.phase = Phase::Done;
+    }
+
+    /// Names who is behind. Where all agree there is nothing to write.
+    fn repair(&mut self) {
+        self.phase = Phase::Done;
+        let merged = self.merged();
+        if self.whole().all(|(_, answer)| answer.record.same_versions(&merged)) {
+            return;
+        }
+        let answers = self.whole().map(|(node, answer)| (node, answer.record.clone())).collect();
+        let without_value = merged.siblings().iter().map(|sibling| sibling.dot);
+        let without_value = without_value.filter(|dot| !self.has_value(*dot)).collect();
+        self.effects.push_back(GetEffect::Differed { merged, answers, without_value });
+    }
+
+    /// Whether some answer holds this version with its value.
+    fn has_value(&self, dot: Dot) -> bool {
+        self.whole().any(|(_, answer)| {
+            answer.record.siblings().iter().any(|sibling| {
+                sibling.dot == dot && (!answer.without_values || sibling.value_bytes() > 0)
+            })
+        })
+    }
+}

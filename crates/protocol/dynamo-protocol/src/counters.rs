@@ -1,0 +1,78 @@
+//! What a node counts.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts since the start of the process. Each name is also the metric's, between
+        /// `dynamo_` and `_total`.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// All counters with their names.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Gets that this node coordinated.
+    gets_coordinated,
+    /// Puts and deletes that this node coordinated.
+    puts_coordinated,
+    /// Puts handed to a replica.
+    puts_forwarded,
+    /// Listings that this node coordinated.
+    lists_coordinated,
+    /// Gets whose replicas held different versions.
+    gets_that_differed,
+    /// Gets that were answered with several siblings.
+    gets_with_siblings,
+    /// Gets whose quorum could not be reached.
+    gets_failed,
+    /// Puts that reached their quorum.
+    puts_stored,
+    /// Puts that failed for certain.
+    puts_failed,
+    /// Puts whose outcome is unknown.
+    puts_unknown,
+    /// Requests refused before any work because too many were under way.
+    requests_refused_overload,
+    /// Requests refused for what they ask.
+    requests_refused_invalid,
+    /// Contexts that were garbled, foreign or for another key.
+    contexts_refused,
+    /// Retries that found their version made before.
+    retries_recognised,
+    /// Additional replicas asked because a get took longer than usual.
+    hedges_sent,
+    /// Hedges that were wanted beyond the budget.
+    hedges_refused,
+    /// Repair messages sent after a get.
+    read_repairs_sent,
+    /// Writes of other nodes stored here, or found obsolete.
+    replica_writes,
+    /// Versions that arrived after they were replaced.
+    versions_obsolete,
+    /// Versions that the clock has, that nothing replaced, and that are not there: lost here.
+    versions_lost,
+    /// Rows whose checksum was wrong.
+    rows_damaged,
+    /// Rows that could not be read.
+    loads_failed,
+    /// Stores refused for a full disk or queue.
+    stores_refused,
+    /// Stores whose outcome is unknown: the node takes no more writes.
+    stores_failed,
+    /// Journal rows or checkpoints that could not be read at the start.
+    meta_rows_damaged,
+    /// Clock checkpoints written.
+    checkpoints,
+    /// Messages of peers that made no sense here.
+    messages_refused,
+    /// Connections of members that broke.
+    peers_lost,
+}

@@ -1,0 +1,519 @@
+//! The node: routes what happens to the machine that it concerns, and does what they ask.
+
+mod buckets;
+mod gets;
+mod lists;
+mod operations;
+mod puts;
+mod reads;
+mod timers;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use dynamo_coordination::hedge_budget::HedgeBudget;
+use dynamo_membership::{BucketTable, LatencyTracker, PeerHealth};
+use dynamo_messages::{
+    ClusterView, Envelope, Failure, Invalid, MemberView, Options, PeerMessage, Reply, Request,
+    RingView,
+};
+use dynamo_repair::ReadRepair;
+use dynamo_types::limits::TIMEOUT_MS_MAX;
+use dynamo_types::planted::{PlantedBug, planted};
+use dynamo_types::{
+    ActorId, Bucket, Instant, NodeId, Now, ObjectName, PartitionId, Position, Quorum,
+};
+use dynamo_versioning::ContextKey;
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use thiserror::Error;
+
+use crate::config::{NodeConfig, Recovered};
+use crate::counters::Counters;
+use crate::effect::{Effect, Lane, LoadId, ScanId};
+use crate::event::{ClientId, Event};
+use crate::replica::{Replica, ReplicaEffect, ReplyTo};
+use operations::{Operation, Origin};
+use reads::{PendingRead, PendingScan};
+use timers::Timers;
+
+pub use dynamo_messages::OperationId;
+
+/// Reads and scans of other nodes that may wait for the disk here. Beyond that the asker is told
+/// to go elsewhere: at 50 us each this is 0.2 s of work.
+const PEER_READS_MAX: usize = 4096;
+/// How many requests under way still count as nearly idle: then all replicas are asked at once,
+/// which costs nothing that anyone needs and hides a slow one.
+const NEARLY_IDLE: usize = 1;
+
+/// Why a node cannot start with this configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StartError {
+    /// The node is no member of its cluster.
+    #[error("node {0} is not among the members of the cluster")]
+    NotAMember(NodeId),
+}
+
+/// The whole node.
+///
+/// Order of calls: [`handle`](Self::handle) for what happened, as many as there are;
+/// [`poll_effect`](Self::poll_effect) until it is empty; [`poll_timeout`](Self::poll_timeout) says
+/// when [`handle_timeout`](Self::handle_timeout) is due, which is followed by polling effects again.
+/// Time never goes back. Everything stored between two empty polls leaves as one store.
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    now: Now,
+    context_key: ContextKey,
+    replica: Replica,
+    health: PeerHealth,
+    buckets: BucketTable,
+    read_latency: LatencyTracker,
+    hedges: HedgeBudget,
+    read_repair: ReadRepair,
+    operations: BTreeMap<OperationId, Operation>,
+    timers: Timers,
+    next_operation: u64,
+    reads: BTreeMap<LoadId, PendingRead>,
+    scans: BTreeMap<ScanId, PendingScan>,
+    /// Answers that speak of newer bucket settings than are known here; see `buckets`.
+    gated: VecDeque<buckets::Gated>,
+    /// Requests of clients and forwarded puts under way.
+    requests: usize,
+    checkpoint_at: Instant,
+    effects: VecDeque<Effect>,
+    counters: Counters,
+}
+
+impl Node {
+    /// A node that starts with what its database held. The seed must differ between any two starts:
+    /// the process's actor comes from it (protocol rule 1).
+    ///
+    /// # Errors
+    /// Refuses a node that is no member of its cluster.
+    pub fn new(
+        config: NodeConfig,
+        recovered: &Recovered,
+        now: Now,
+        seed: u64,
+    ) -> Result<Self, StartError> {
+        if !config.members.iter().any(|member| member.node == config.node) {
+            return Err(StartError::NotAMember(config.node));
+        }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut actor = ActorId(rng.next_u64());
+        if planted(PlantedBug::ActorReusedAfterRestart) {
+            actor = ActorId(config.node.0);
+        }
+        let mut counters = Counters::default();
+        let replica = Replica::new(&config, recovered, actor, &mut counters);
+        let mut node = Self {
+            now,
+            context_key: ContextKey::derive(&config.cluster_secret),
+            replica,
+            health: PeerHealth::new(),
+            buckets: BucketTable::new(config.layout.replication()),
+            read_latency: LatencyTracker::new(),
+            hedges: HedgeBudget::new(),
+            read_repair: ReadRepair::new(),
+            operations: BTreeMap::new(),
+            timers: Timers::default(),
+            next_operation: rng.next_u64(),
+            reads: BTreeMap::new(),
+            scans: BTreeMap::new(),
+            gated: VecDeque::new(),
+            requests: 0,
+            checkpoint_at: now.monotonic + config.timing.checkpoint_interval,
+            effects: VecDeque::new(),
+            counters,
+            config,
+        };
+        node.recover_buckets(recovered);
+        Ok(node)
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Now, event: Event) {
+        self.now = now;
+        match event {
+            Event::Connected { node } => self.peer_connected(node),
+            Event::Disconnected { node } => self.peer_lost(node),
+            Event::Received { from, envelope } => {
+                self.replica.clock.observe(envelope.hlc);
+                self.received(from, envelope.message);
+            }
+            Event::Requested { client, request } => self.requested(client, request),
+            Event::Loaded { load, row } => {
+                if let Some(read) = self.reads.remove(&load) {
+                    self.read_loaded(read, row);
+                } else if !self.replica.loaded(now, load, &row, &mut self.counters) {
+                    self.counters.messages_refused += 1;
+                }
+            }
+            Event::Stored { store, result } => {
+                self.replica.stored(now, store, result, &mut self.counters);
+            }
+            Event::Scanned { scan, rows, end, failed } => {
+                if let Some(pending) = self.scans.remove(&scan) {
+                    self.scanned(pending, rows, end, failed.is_some());
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// Fires what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        if now.monotonic >= self.checkpoint_at {
+            self.checkpoint_at = now.monotonic + self.config.timing.checkpoint_interval;
+            self.replica.checkpoint(now.wall, &mut self.counters);
+        }
+        while let Some(operation) = self.timers.due(now.monotonic) {
+            self.operation_timeout(operation);
+            self.settle();
+        }
+        self.settle();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let operations = self.timers.next();
+        Some(operations.map_or(self.checkpoint_at, |at| at.min(self.checkpoint_at)))
+    }
+
+    /// What shall be done next. Once this is empty the turn is over.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.replica.flush(self.now.wall);
+            self.settle();
+        }
+        self.effects.pop_front()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Members to which no connection stands, this node aside.
+    #[must_use]
+    pub fn unreachable_members(&self) -> Vec<NodeId> {
+        let members = self.config.members.iter().map(|member| member.node);
+        members.filter(|node| !self.is_reachable(*node)).collect()
+    }
+
+    /// Whether nothing is under way: no request, no store.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.operations.is_empty() && self.effects.is_empty() && self.replica.is_idle()
+    }
+
+    /// Requests of clients and forwarded puts under way.
+    #[must_use]
+    pub fn requests_under_way(&self) -> usize {
+        self.requests
+    }
+
+    /// Recent puts remembered for retries.
+    #[must_use]
+    pub fn retries_remembered(&self) -> usize {
+        self.replica.retries_remembered()
+    }
+
+    /// Whether the node takes no more writes because a store failed.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.replica.is_stopped()
+    }
+
+    /// Asserts what must always hold; the simulator calls this after every event.
+    pub fn check_invariants(&self) {
+        self.replica.check_invariants();
+        assert!(
+            self.reads.len() <= PEER_READS_MAX + self.operations.len() * 8,
+            "reads are bounded"
+        );
+        for operation in self.operations.keys() {
+            assert!(self.timers.contains(*operation), "operation {operation:?} has no timer");
+        }
+        assert!(self.gated.len() <= buckets::GATED_MAX, "gated answers are bounded");
+    }
+
+    // Routing.
+
+    fn requested(&mut self, client: ClientId, request: Request) {
+        if self.requests >= self.config.requests_max {
+            self.counters.requests_refused_overload += 1;
+            let reply = Reply::Failed(Failure::Overloaded { retry_after_ms: 1_000 });
+            return self.effects.push_back(Effect::Reply { client, reply });
+        }
+        self.requests += 1;
+        let origin = Origin::Client(client);
+        match request {
+            Request::Get { name, options } => self.get_requested(origin, name, options),
+            Request::Mutate(mutation) => self.put_requested(origin, mutation),
+            Request::List { bucket, after, prefix, limit, options } => {
+                self.list_requested(origin, bucket, after, prefix, limit, options);
+            }
+            Request::GetBucket { bucket } => {
+                let reply = self.bucket_reply(&bucket);
+                self.answer(origin, reply);
+            }
+            Request::PutBucket { bucket, settings } => {
+                self.put_bucket_requested(origin, bucket, settings);
+            }
+            Request::ListBuckets => {
+                let reply = self.buckets_reply();
+                self.answer(origin, reply);
+            }
+            Request::Cluster => {
+                let reply = Reply::Cluster(self.cluster_view());
+                self.answer(origin, reply);
+            }
+            Request::Ring => {
+                let reply = Reply::Ring(self.ring_view());
+                self.answer(origin, reply);
+            }
+        }
+    }
+
+    fn received(&mut self, from: NodeId, message: PeerMessage) {
+        if !self.is_member(from) {
+            self.counters.messages_refused += 1;
+            return;
+        }
+        match message {
+            PeerMessage::Write(write) => self.replica_write_received(from, write),
+            PeerMessage::WriteReply(reply) => self.write_reply_received(from, reply),
+            PeerMessage::Read(read) => self.replica_read_received(from, read),
+            PeerMessage::ReadReply(reply) => self.read_reply_received(from, reply),
+            PeerMessage::Forward { operation, remaining_ms, mutation } => {
+                self.forward_received(from, operation, remaining_ms, mutation);
+            }
+            PeerMessage::ForwardReply { operation, reply } => {
+                self.forward_reply_received(from, operation, reply);
+            }
+            PeerMessage::Scan(scan) => self.replica_scan_received(from, scan),
+            PeerMessage::ScanReply(reply) => self.scan_reply_received(from, reply),
+            PeerMessage::Buckets { acknowledge, entries } => {
+                self.buckets_received(from, acknowledge, entries);
+            }
+            PeerMessage::BucketsStored { operation } => {
+                self.buckets_stored_received(from, operation);
+            }
+            PeerMessage::AskBucket { bucket } => self.ask_bucket_received(from, &bucket),
+        }
+    }
+
+    fn peer_connected(&mut self, node: NodeId) {
+        if !self.is_member(node) {
+            self.counters.messages_refused += 1;
+            return;
+        }
+        self.health.connected(node, self.now.monotonic);
+        self.send_all_buckets(node);
+    }
+
+    fn peer_lost(&mut self, node: NodeId) {
+        if !self.health.is_connected(node) {
+            return;
+        }
+        self.health.disconnected(node, self.now.monotonic);
+        self.counters.peers_lost += 1;
+        self.gated.retain(|gated| gated.from != node);
+        let all: Vec<OperationId> = self.operations.keys().copied().collect();
+        for operation in all {
+            self.operation_lost_peer(operation, node);
+        }
+    }
+
+    /// Does what the replica asks until it asks no more.
+    fn settle(&mut self) {
+        while let Some(effect) = self.replica.poll_effect() {
+            match effect {
+                ReplicaEffect::Load { load, key } => {
+                    let column = crate::effect::Column::Objects;
+                    self.effects.push_back(Effect::Load { load, column, key });
+                }
+                ReplicaEffect::Store { store, writes, durability } => {
+                    self.effects.push_back(Effect::Store { store, writes, durability });
+                }
+                ReplicaEffect::Minted { operation, applied } => self.minted(operation, applied),
+                ReplicaEffect::Known { operation, known, record } => {
+                    self.known_here(operation, known, &record);
+                }
+                ReplicaEffect::Refused { operation, refusal } => {
+                    self.mint_refused(operation, refusal);
+                }
+                ReplicaEffect::Answer { reply_to, outcome } => match reply_to {
+                    ReplyTo::Local(operation) => {
+                        self.write_answered(operation, self.config.node, outcome);
+                    }
+                    ReplyTo::Peer { node, operation, bucket } => {
+                        self.send_write_reply(node, operation, &bucket, outcome);
+                    }
+                    ReplyTo::Nobody => {}
+                },
+                ReplicaEffect::MetaStored { tag, stored } => self.meta_stored(tag, stored),
+            }
+        }
+    }
+
+    // What the parts share.
+
+    fn is_member(&self, node: NodeId) -> bool {
+        self.config.members.iter().any(|member| member.node == node)
+    }
+
+    fn is_reachable(&self, node: NodeId) -> bool {
+        node == self.config.node || self.health.is_connected(node)
+    }
+
+    /// Members to which a connection stands.
+    fn connected_members(&self) -> Vec<NodeId> {
+        let others = self.config.members.iter().map(|member| member.node);
+        others.filter(|n| *n != self.config.node && self.is_reachable(*n)).collect()
+    }
+
+    /// Replicas of a position that can be reached, best first: this node, then the fastest.
+    fn reachable_replicas(&self, position: Position) -> (PartitionId, Vec<NodeId>) {
+        let (partition, set) = self.config.layout.replicas_of(position);
+        (partition, self.ranked(set.iter()))
+    }
+
+    fn ranked(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+        let reachable: Vec<NodeId> = nodes.filter(|node| self.is_reachable(*node)).collect();
+        let (own, others): (Vec<NodeId>, Vec<NodeId>) =
+            reachable.into_iter().partition(|node| *node == self.config.node);
+        let ranked = self.health.rank(&others, self.now.monotonic);
+        own.into_iter().chain(ranked).collect()
+    }
+
+    fn is_replica(&self, name: &ObjectName) -> bool {
+        let (_, set) = self.config.layout.replicas_of(Position::of_object(name));
+        set.contains(self.config.node)
+    }
+
+    /// r and w for a request: its own, else the bucket's.
+    fn quorum(&self, bucket: &Bucket, options: &Options) -> Result<Quorum, Failure> {
+        let settings = self.buckets.get(bucket).settings;
+        let (r, w) = (options.r.unwrap_or(settings.r), options.w.unwrap_or(settings.w));
+        Quorum::new(self.config.layout.replication(), r, w)
+            .map_err(|error| invalid(Invalid::Option, error.to_string()))
+    }
+
+    fn deadline(&self, options: &Options) -> Result<Instant, Failure> {
+        let now = self.now.monotonic;
+        match options.timeout_ms {
+            None => Ok(now + self.config.timing.request_timeout),
+            Some(ms) if (1..=TIMEOUT_MS_MAX).contains(&ms) => {
+                Ok(now + Duration::from_millis(ms.into()))
+            }
+            Some(ms) => {
+                let detail = alloc::format!("timeout_ms is from 1 to {TIMEOUT_MS_MAX}, not {ms}");
+                Err(invalid(Invalid::Option, detail))
+            }
+        }
+    }
+
+    /// What is left until a deadline, as it travels: at least 1 ms while there is anything left.
+    fn remaining_ms(&self, deadline: Instant) -> u32 {
+        let left = deadline.saturating_since(self.now.monotonic);
+        u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// The deadline of a peer's request on this process's clock.
+    fn deadline_in(&self, remaining_ms: u32) -> Instant {
+        self.now.monotonic + Duration::from_millis(remaining_ms.min(TIMEOUT_MS_MAX).into())
+    }
+
+    fn new_operation(&mut self) -> OperationId {
+        self.next_operation = self.next_operation.wrapping_add(1);
+        OperationId(self.next_operation)
+    }
+
+    fn lane_of(name: &ObjectName) -> Lane {
+        let low = Position::of_object(name).0 % u128::from(Lane::FOREGROUND);
+        Lane::Foreground(u8::try_from(low).expect("a remainder below a u8"))
+    }
+
+    fn send(&mut self, to: NodeId, lane: Lane, message: PeerMessage) {
+        let envelope = Envelope { hlc: self.replica.clock.last(), message };
+        self.effects.push_back(Effect::Send { to, lane, envelope });
+    }
+
+    /// Tells whoever asked.
+    fn answer(&mut self, origin: Origin, reply: Reply) {
+        match origin {
+            Origin::Client(client) => {
+                self.requests = self.requests.saturating_sub(1);
+                self.count_refusal(&reply);
+                self.effects.push_back(Effect::Reply { client, reply });
+            }
+            Origin::Peer { node, operation } => {
+                self.requests = self.requests.saturating_sub(1);
+                let lane = Lane::Foreground(0);
+                self.send(node, lane, PeerMessage::ForwardReply { operation, reply });
+            }
+            Origin::Forward(operation) => {
+                let node = self.config.node;
+                self.forward_replied(operation, node, reply);
+            }
+        }
+    }
+
+    fn count_refusal(&mut self, reply: &Reply) {
+        if let Reply::Failed(Failure::Invalid { reason, .. }) = reply {
+            self.counters.requests_refused_invalid += 1;
+            self.counters.contexts_refused += u64::from(*reason == Invalid::Context);
+        }
+    }
+
+    fn fail(&mut self, origin: Origin, failure: Failure) {
+        self.answer(origin, Reply::Failed(failure));
+    }
+
+    fn cluster_view(&self) -> ClusterView {
+        let layout = &self.config.layout;
+        let members = self.config.members.iter().map(|member| MemberView {
+            node: member.node,
+            name: member.name.clone(),
+            state: String::from("member"),
+            reachable: self.is_reachable(member.node),
+            weight: member.weight,
+            zone: member.zone.clone(),
+            address: member.address.clone(),
+            http_address: member.http_address.clone(),
+            replicas_held: u32::try_from(layout.partitions_of(member.node).count())
+                .unwrap_or(u32::MAX),
+        });
+        let mut members: Vec<MemberView> = members.collect();
+        members.sort_by_key(|member| member.node);
+        ClusterView {
+            cluster: self.config.cluster,
+            answered_by: self.config.node,
+            replication: layout.replication(),
+            partition_count: layout.partition_count().get(),
+            members,
+        }
+    }
+
+    fn ring_view(&self) -> RingView {
+        let layout = &self.config.layout;
+        RingView {
+            version: layout.version(),
+            replication: layout.replication(),
+            replicas: layout.iter().flat_map(|(_, set)| set.iter()).collect(),
+        }
+    }
+}
+
+/// A refusal for what a request asks.
+fn invalid(reason: Invalid, detail: String) -> Failure {
+    Failure::Invalid { reason, detail }
+}

@@ -1,0 +1,249 @@
+//! Gets at their coordinator.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use dynamo_coordination::get::{Get, GetEffect, GetEvent, GetPlan};
+use dynamo_messages::{
+    Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead,
+    ReplicaReadReply, ReplicaWrite, Reply, SiblingReply,
+};
+use dynamo_types::{Durability, Instant, NodeId, ObjectName, Position};
+use dynamo_versioning::{ClientContext, Content, Record, View};
+
+use super::operations::{GetOperation, Operation, Origin};
+use super::puts::PutIntent;
+use super::{NEARLY_IDLE, Node};
+use crate::effect::Lane;
+use crate::replica::{IncomingWrite, Job, ReplyTo};
+
+/// What a get is for.
+#[derive(Debug)]
+pub(super) enum GetPurpose {
+    /// To answer a client.
+    Answer(Origin),
+    /// A delete without a context covers what a get sees (protocol rule 7, history 25).
+    CoverForDelete(Box<PutIntent>),
+}
+
+impl Node {
+    pub(super) fn get_requested(&mut self, origin: Origin, name: ObjectName, options: Options) {
+        match self.deadline(&options) {
+            Ok(deadline) => self.begin_get(GetPurpose::Answer(origin), name, options, deadline),
+            Err(failure) => self.fail(origin, failure),
+        }
+    }
+
+    pub(super) fn begin_get(
+        &mut self,
+        purpose: GetPurpose,
+        name: ObjectName,
+        options: Options,
+        deadline: Instant,
+    ) {
+        let needed = match self.quorum(&name.bucket, &options) {
+            Ok(quorum) => quorum.r(),
+            Err(failure) => return self.get_failed(purpose, failure),
+        };
+        let (_, replicas) = self.reachable_replicas(Position::of_object(&name));
+        if replicas.len() < usize::from(needed) {
+            let reached = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
+            return self.get_failed(purpose, Failure::NotEnoughReplicas { reached, needed });
+        }
+        self.counters.gets_coordinated += 1;
+        self.hedges.read_started();
+        let idle = self.operations.len() <= NEARLY_IDLE;
+        let at_once = if idle { u8::try_from(replicas.len()).unwrap_or(needed) } else { needed };
+        let plan = GetPlan {
+            replicas,
+            needed,
+            at_once,
+            hedge_delay: self.read_latency.p95().max(self.config.timing.hedge_delay_min),
+            deadline,
+            repair_wait: self.config.timing.read_repair_wait,
+        };
+        let machine = Get::new(plan, self.now.monotonic);
+        let asked = BTreeMap::new();
+        let purpose = Some(purpose);
+        let id = self.new_operation();
+        self.drive_get(id, GetOperation { machine, purpose, name, options, deadline, asked });
+    }
+
+    fn get_failed(&mut self, purpose: GetPurpose, failure: Failure) {
+        self.counters.gets_failed += 1;
+        match purpose {
+            GetPurpose::Answer(origin) => self.fail(origin, failure),
+            GetPurpose::CoverForDelete(intent) => self.fail(intent.origin, failure),
+        }
+    }
+
+    /// Does what a get asks, and keeps it if something is left to wait for.
+    pub(super) fn drive_get(&mut self, id: OperationId, mut get: GetOperation) {
+        while let Some(effect) = get.machine.poll_effect() {
+            match effect {
+                GetEffect::Ask { node, value_bytes_max } => {
+                    self.ask_replica(id, &mut get, node, value_bytes_max);
+                }
+                GetEffect::WantHedge => {
+                    if self.hedges.take() {
+                        self.counters.hedges_sent += 1;
+                        get.machine.handle(self.now.monotonic, GetEvent::HedgeGranted);
+                    } else {
+                        self.counters.hedges_refused += 1;
+                    }
+                }
+                GetEffect::Answer { record, fastest } => match get.purpose.take() {
+                    Some(GetPurpose::Answer(origin)) => {
+                        let reply = self.object_reply(&get.name, &record, fastest);
+                        self.answer(origin, reply);
+                    }
+                    Some(GetPurpose::CoverForDelete(mut intent)) => {
+                        intent.context.dots.union_with(record.context());
+                        intent.context.hlc_max = intent.context.hlc_max.max(record.hlc_max());
+                        self.mint(*intent);
+                    }
+                    None => {}
+                },
+                GetEffect::Failed { reached, needed } => {
+                    if let Some(purpose) = get.purpose.take() {
+                        self.get_failed(purpose, Failure::NotEnoughReplicas { reached, needed });
+                    }
+                }
+                GetEffect::Differed { merged, answers, without_value } => {
+                    self.counters.gets_that_differed += 1;
+                    self.repair_after_get(&get.name, &merged, &answers, &without_value);
+                }
+            }
+        }
+        if get.machine.is_done() {
+            self.note_silent(core::mem::take(&mut get.asked));
+        }
+        self.keep(id, Operation::Get(get));
+    }
+
+    fn ask_replica(
+        &mut self,
+        id: OperationId,
+        get: &mut GetOperation,
+        node: NodeId,
+        value_bytes_max: u32,
+    ) {
+        if node == self.config.node {
+            return self.read_here(id, &get.name, value_bytes_max, None);
+        }
+        get.asked.insert(node, self.now.monotonic);
+        self.health.request_sent(node, self.now.monotonic);
+        let read = ReplicaRead {
+            operation: id,
+            name: get.name.clone(),
+            value_bytes_max,
+            known: None,
+            remaining_ms: self.remaining_ms(get.deadline),
+        };
+        self.send(node, Self::lane_of(&get.name), PeerMessage::Read(read));
+    }
+
+    fn object_reply(&mut self, name: &ObjectName, record: &Record, fastest: NodeId) -> Reply {
+        let reconciliation = self.buckets.get(&name.bucket).settings.reconciliation;
+        let view = View::of(record, reconciliation, self.now.wall);
+        let siblings: Vec<SiblingReply> = view
+            .visible
+            .iter()
+            .filter_map(|sibling| match &sibling.content {
+                Content::Value { bytes, content_type } => Some(SiblingReply {
+                    value: bytes.clone(),
+                    content_type: content_type.clone(),
+                    dot: sibling.dot,
+                    written_at: sibling.hlc.wall(),
+                    expires_at: sibling.expires_at,
+                }),
+                Content::Tombstone => None,
+            })
+            .collect();
+        self.counters.gets_with_siblings += u64::from(siblings.len() > 1);
+        let context = ClientContext::of_view(record, Some(fastest));
+        Reply::Object(ObjectReply { siblings, context: self.seal(&context, name) })
+    }
+
+    /// A context for a client.
+    pub(super) fn seal(&self, context: &ClientContext, name: &ObjectName) -> alloc::string::String {
+        context
+            .seal(&self.context_key, self.config.cluster, name)
+            .expect("contexts of views and puts keep to the limit")
+    }
+
+    fn repair_after_get(
+        &mut self,
+        name: &ObjectName,
+        merged: &Record,
+        answers: &[(NodeId, Record)],
+        without_value: &[dynamo_versioning::Dot],
+    ) {
+        let now = self.now.monotonic;
+        for write in self.read_repair.plan(now, name, merged, answers, without_value) {
+            self.counters.read_repairs_sent += 1;
+            // Whoever showed us the version keeps it, so this copy need not be synced at once.
+            let durability = Durability::Buffered;
+            if write.node == self.config.node {
+                let reply_to = ReplyTo::Nobody;
+                let pieces = write.pieces;
+                let job = IncomingWrite { reply_to, pieces, durability, deadline: None };
+                self.replica.submit(name, Job::Write(job));
+            } else {
+                let message = PeerMessage::Write(ReplicaWrite {
+                    operation: None,
+                    name: name.clone(),
+                    pieces: write.pieces,
+                    durability,
+                    remaining_ms: dynamo_types::limits::TIMEOUT_MS_MAX,
+                });
+                self.send(write.node, Lane::Background, message);
+            }
+        }
+    }
+
+    pub(super) fn read_reply_received(&mut self, from: NodeId, reply: ReplicaReadReply) {
+        let operation = reply.operation;
+        let Some(bucket) = self.bucket_of(operation) else {
+            return;
+        };
+        if reply.settings_version > self.buckets.get(&bucket).version {
+            return self.gate(from, bucket, reply.settings_version, PeerMessage::ReadReply(reply));
+        }
+        self.health.queue_reported(from, reply.queue);
+        self.read_answered(operation, from, reply.outcome, reply.known);
+    }
+
+    /// A replica, which may be this node, answered a read.
+    pub(super) fn read_answered(
+        &mut self,
+        id: OperationId,
+        from: NodeId,
+        outcome: ReadOutcome,
+        known: Option<dynamo_messages::KnownRequest>,
+    ) {
+        let now = self.now.monotonic;
+        match self.take(id) {
+            Some(Operation::Get(mut get)) => {
+                let last = match &outcome {
+                    ReadOutcome::Piece { last, .. } => *last,
+                    ReadOutcome::Missing | ReadOutcome::Unsure | ReadOutcome::Overloaded => true,
+                };
+                if last && let Some(asked) = get.asked.remove(&from) {
+                    let latency = now.saturating_since(asked);
+                    self.health.request_answered(from, now, latency);
+                    self.read_latency.record(latency);
+                }
+                get.machine.handle(now, GetEvent::Answered { from, outcome });
+                self.drive_get(id, get);
+            }
+            Some(Operation::Check { mut machine, intent }) => {
+                machine.answered(now, from, &outcome, known);
+                self.drive_check(id, machine, intent);
+            }
+            Some(other) => self.keep(id, other),
+            None => {}
+        }
+    }
+}

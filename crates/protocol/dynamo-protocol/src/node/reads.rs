@@ -1,0 +1,263 @@
+//! Reads of this node's own rows, for itself and for other nodes.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use dynamo_messages::{
+    KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
+    ReplicaScan, ReplicaScanReply, ScannedKey,
+};
+use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId, Position, RequestId};
+use dynamo_versioning::{Record, StoredRecord};
+
+use super::{Node, PEER_READS_MAX};
+use crate::effect::{Column, Effect, ScanId};
+use crate::event::{LoadedRow, ScannedRow};
+use crate::rows;
+
+/// A record up to this size travels in one message; a larger one sibling by sibling, so that no
+/// number of siblings can outgrow a frame (protocol rule 7, history 30).
+const WHOLE_RECORD_BYTES_MAX: usize = 256 << 10;
+/// Rows that one scan may look at: a few milliseconds of disk work.
+const SCAN_ROWS_MAX: u32 = 1024;
+/// Bytes that one scan may read.
+const SCAN_BYTES_MAX: u32 = 4 << 20;
+
+/// A row that is being read, and for whom.
+#[derive(Debug)]
+pub(super) struct PendingRead {
+    asker: Asker,
+    operation: OperationId,
+    name: ObjectName,
+    value_bytes_max: u32,
+    known: Option<RequestId>,
+    deadline: Instant,
+}
+
+/// Rows that are being scanned, and for whom.
+#[derive(Debug)]
+pub(super) struct PendingScan {
+    asker: Asker,
+    operation: OperationId,
+    partition: PartitionId,
+    bucket: Bucket,
+    prefix: Bytes,
+    limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Here,
+    Peer(NodeId),
+}
+
+impl Node {
+    /// Reads for an operation of this node.
+    pub(super) fn read_here(
+        &mut self,
+        operation: OperationId,
+        name: &ObjectName,
+        value_bytes_max: u32,
+        known: Option<RequestId>,
+    ) {
+        let deadline = Instant(u64::MAX);
+        let asker = Asker::Here;
+        let name = name.clone();
+        self.load(PendingRead { asker, operation, name, value_bytes_max, known, deadline });
+    }
+
+    pub(super) fn replica_read_received(&mut self, from: NodeId, read: ReplicaRead) {
+        let pending = PendingRead {
+            asker: Asker::Peer(from),
+            operation: read.operation,
+            name: read.name,
+            value_bytes_max: read.value_bytes_max,
+            known: read.known,
+            deadline: self.deadline_in(read.remaining_ms),
+        };
+        if self.reads.len() >= PEER_READS_MAX {
+            return self.tell_outcomes(pending, vec![ReadOutcome::Overloaded]);
+        }
+        self.load(pending);
+    }
+
+    fn load(&mut self, read: PendingRead) {
+        let load = self.replica.next_load();
+        let key = rows::object_key(&read.name);
+        self.reads.insert(load, read);
+        self.effects.push_back(Effect::Load { load, column: Column::Objects, key });
+    }
+
+    pub(super) fn read_loaded(&mut self, read: PendingRead, row: LoadedRow) {
+        if self.now.monotonic >= read.deadline {
+            // The asker has given up; an answer would only cost.
+            return;
+        }
+        let outcomes = match row {
+            LoadedRow::Absent => vec![ReadOutcome::Missing],
+            LoadedRow::Found(bytes) => match StoredRecord::decode(&bytes) {
+                Ok(stored) => pieces(stored.record, read.value_bytes_max),
+                Err(_) => {
+                    self.counters.rows_damaged += 1;
+                    vec![ReadOutcome::Unsure]
+                }
+            },
+            LoadedRow::Damaged => {
+                self.counters.rows_damaged += 1;
+                vec![ReadOutcome::Unsure]
+            }
+            LoadedRow::Failed => {
+                self.counters.loads_failed += 1;
+                vec![ReadOutcome::Overloaded]
+            }
+        };
+        self.tell_outcomes(read, outcomes);
+    }
+
+    fn tell_outcomes(&mut self, read: PendingRead, outcomes: Vec<ReadOutcome>) {
+        let position = Position::of_object(&read.name);
+        let known: Option<KnownRequest> =
+            read.known.and_then(|request| self.replica.known_request(position, request));
+        let settings_version = self.buckets.get(&read.name.bucket).version;
+        let queue = u32::try_from(self.reads.len()).unwrap_or(u32::MAX);
+        for outcome in outcomes {
+            match read.asker {
+                Asker::Here => {
+                    self.read_answered(read.operation, self.config.node, outcome, known);
+                }
+                Asker::Peer(node) => {
+                    let operation = read.operation;
+                    let reply =
+                        ReplicaReadReply { operation, outcome, known, settings_version, queue };
+                    self.send(node, Self::lane_of(&read.name), PeerMessage::ReadReply(reply));
+                }
+            }
+        }
+    }
+
+    /// Scans for a listing of this node.
+    pub(super) fn scan_here(&mut self, scan: ReplicaScan) {
+        self.scan(Asker::Here, scan);
+    }
+
+    pub(super) fn replica_scan_received(&mut self, from: NodeId, scan: ReplicaScan) {
+        let known = self.config.layout.partition_count().contains(scan.partition);
+        if !known || self.scans.len() >= PEER_READS_MAX {
+            let reply = ReplicaScanReply {
+                operation: scan.operation,
+                keys: Vec::new(),
+                reached: None,
+                complete: false,
+            };
+            return self.send(from, crate::effect::Lane::Background, PeerMessage::ScanReply(reply));
+        }
+        self.scan(Asker::Peer(from), scan);
+    }
+
+    fn scan(&mut self, asker: Asker, scan: ReplicaScan) {
+        let (first, to) =
+            rows::partition_range(self.config.layout.partition_count(), scan.partition);
+        let from = match &scan.after {
+            Some((position, key)) => {
+                let mut behind =
+                    BytesMut::from(&rows::object_key_at(*position, &scan.bucket, key)[..]);
+                behind.put_u8(0);
+                behind.freeze()
+            }
+            None => first,
+        };
+        let id = ScanId(self.replica.next_load().0);
+        self.scans.insert(
+            id,
+            PendingScan {
+                asker,
+                operation: scan.operation,
+                partition: scan.partition,
+                bucket: scan.bucket,
+                prefix: scan.prefix,
+                limit: scan.limit,
+            },
+        );
+        self.effects.push_back(Effect::Scan {
+            scan: id,
+            column: Column::Objects,
+            from,
+            to,
+            rows_max: SCAN_ROWS_MAX,
+            bytes_max: SCAN_BYTES_MAX,
+        });
+    }
+
+    pub(super) fn scanned(
+        &mut self,
+        scan: PendingScan,
+        rows: Vec<ScannedRow>,
+        end: bool,
+        failed: bool,
+    ) {
+        let mut keys = Vec::new();
+        let mut last = None;
+        let mut full = false;
+        for row in rows {
+            let Some((position, name)) = rows::parse_object_key(&row.key) else {
+                self.counters.rows_damaged += 1;
+                continue;
+            };
+            last = Some((position, name.key.clone()));
+            let wanted =
+                name.bucket == scan.bucket && name.key.as_bytes().starts_with(&scan.prefix);
+            if !wanted {
+                continue;
+            }
+            match row.value.as_ref().map(StoredRecord::decode) {
+                Some(Ok(stored)) => {
+                    let record = stored.record.without_values();
+                    keys.push(ScannedKey { key: name.key, record });
+                }
+                // The other replicas of the quorum still name the key.
+                Some(Err(_)) | None => self.counters.rows_damaged += 1,
+            }
+            if keys.len() >= scan.limit as usize {
+                full = true;
+                break;
+            }
+        }
+        let reached = if end && !full { None } else { last };
+        let stuck = !end && reached.is_none();
+        let reply = ReplicaScanReply {
+            operation: scan.operation,
+            keys,
+            reached,
+            complete: !failed && !stuck,
+        };
+        match scan.asker {
+            Asker::Here => {
+                let node = self.config.node;
+                self.scan_answered(scan.operation, node, scan.partition, reply);
+            }
+            Asker::Peer(node) => {
+                self.send(node, crate::effect::Lane::Background, PeerMessage::ScanReply(reply));
+            }
+        }
+    }
+}
+
+/// A record as it travels: whole if it is small, else sibling by sibling.
+fn pieces(record: Record, value_bytes_max: u32) -> Vec<ReadOutcome> {
+    let long = |bytes: usize| u32::try_from(bytes).map_or(true, |bytes| bytes > value_bytes_max);
+    if record.siblings().iter().any(|sibling| long(sibling.value_bytes())) {
+        let record = record.without_values();
+        return vec![ReadOutcome::Piece { record, without_values: true, last: true }];
+    }
+    if record.siblings().len() <= 1 || record.value_bytes() <= WHOLE_RECORD_BYTES_MAX {
+        return vec![ReadOutcome::Piece { record, without_values: false, last: true }];
+    }
+    let count = record.siblings().len();
+    let piece = |(place, record)| ReadOutcome::Piece {
+        record,
+        without_values: false,
+        last: place + 1 == count,
+    };
+    record.pieces().enumerate().map(piece).collect()
+}

@@ -1,0 +1,56 @@
+//! What one turn stores together, and what depends on it.
+
+use alloc::vec::Vec;
+
+use dynamo_types::{Durability, PartitionId, WallTime};
+
+use super::slot::SlotKey;
+use super::{MetaTag, ReplyTo};
+use crate::effect::{StoreId, StoreWrite};
+use crate::rows::JournalEntry;
+
+/// The stores of a turn, before they leave.
+#[derive(Debug)]
+pub(super) struct StoreBatch {
+    pub(super) writes: Vec<StoreWrite>,
+    /// Synced if any part needs it.
+    pub(super) durability: Durability,
+    pub(super) slots: Vec<SlotKey>,
+    pub(super) entries: Vec<JournalEntry>,
+    /// Answers that wait for a sync of what was stored before.
+    pub(super) barriers: Vec<ReplyTo>,
+    pub(super) meta: Vec<MetaTag>,
+    pub(super) checkpoint: Vec<PartitionId>,
+}
+
+impl Default for StoreBatch {
+    fn default() -> Self {
+        Self {
+            writes: Vec::new(),
+            durability: Durability::Buffered,
+            slots: Vec::new(),
+            entries: Vec::new(),
+            barriers: Vec::new(),
+            meta: Vec::new(),
+            checkpoint: Vec::new(),
+        }
+    }
+}
+
+impl StoreBatch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.barriers.is_empty() && self.meta.is_empty()
+    }
+}
+
+/// A batch that left and has not ended.
+#[derive(Debug)]
+pub(super) struct StoreInFlight {
+    pub(super) store: StoreId,
+    pub(super) slots: Vec<SlotKey>,
+    pub(super) entries: Vec<JournalEntry>,
+    pub(super) journal: Option<(u64, WallTime)>,
+    pub(super) barriers: Vec<ReplyTo>,
+    pub(super) meta: Vec<MetaTag>,
+    pub(super) checkpoint: Vec<PartitionId>,
+}
