@@ -16,7 +16,7 @@ use crate::{clock, setup, tidy};
 const RUNS: u64 = 2000;
 const RUNS_QUICK: u64 = 200;
 /// Each planted bug must be found within so many seeds, or the checks have lost their teeth.
-const PLANTED_WITHIN: u64 = 2000;
+const PLANTED_WITHIN: u64 = 200;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

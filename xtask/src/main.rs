@@ -44,7 +44,7 @@ enum Task {
     Tidy,
     /// Run seeded clusters in one thread under faults, and check every promise.
     Simulate(simulate::SimulateOptions),
-    /// Run one recorded event log again, step by step.
+    /// Run one recorded event log, or one seed, again, step by step.
     Replay(simulate::ReplayOptions),
     /// Start, hurt and stop a local cluster of real processes.
     Cluster(cluster::Options),

@@ -4,7 +4,7 @@
 //! to prove that its checks find them, and in a target directory of its own, so that no other
 //! build ever holds them.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -22,13 +22,10 @@ pub(crate) struct SimulateOptions {
     /// The first of the seeds; the others follow it.
     #[arg(long)]
     pub(crate) first_seed: Option<u64>,
-    /// Only this scenario.
-    #[arg(long)]
-    pub(crate) scenario: Option<String>,
     /// Switch on a planted bug, or each in turn with `all`, and demand that it is found.
     #[arg(long, value_name = "NAME|all")]
     pub(crate) planted: Option<String>,
-    /// A planted bug must be found within this many seeds.
+    /// A planted bug must be found within this many seeds (the simulator's own default is 200).
     #[arg(long, value_name = "SEEDS", requires = "planted")]
     pub(crate) expect_found_within: Option<u64>,
     /// Simulated seconds of each run.
@@ -45,15 +42,11 @@ pub(crate) struct SimulateOptions {
 impl SimulateOptions {
     /// The simulator's own arguments.
     fn arguments(&self) -> Vec<String> {
-        let (runs, first_seed) = match self.seed {
-            Some(seed) => (Some(1), Some(seed)),
-            None => (self.runs, self.first_seed),
-        };
         let number = |number: u64| number.to_string();
         let named = [
-            ("--runs", runs.map(number)),
-            ("--first-seed", first_seed.map(number)),
-            ("--scenario", self.scenario.clone()),
+            ("--runs", self.runs.map(number)),
+            ("--seed", self.seed.map(number)),
+            ("--first-seed", self.first_seed.map(number)),
             ("--planted", self.planted.clone()),
             ("--expect-found-within", self.expect_found_within.map(number)),
             ("--seconds", self.seconds.map(number)),
@@ -70,8 +63,9 @@ impl SimulateOptions {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayOptions {
-    /// The event log that a failed run wrote.
-    event_log: PathBuf,
+    /// The event log that a failed run wrote, or its seed.
+    #[arg(value_name = "EVENT_LOG|SEED")]
+    what: String,
     /// Given to the simulator as they are.
     #[arg(last = true)]
     further: Vec<String>,
@@ -84,11 +78,19 @@ pub(crate) fn run(workspace: &Workspace, options: &SimulateOptions) -> Result<()
 
 /// Runs one recorded event log again.
 pub(crate) fn replay(workspace: &Workspace, options: &ReplayOptions) -> Result<()> {
-    let log = options
-        .event_log
-        .canonicalize()
-        .with_context(|| format!("no event log at {}", options.event_log.display()))?;
-    must_succeed(simulator(workspace).arg("replay").arg(log).args(&options.further))
+    let what = replayed(&options.what)?;
+    must_succeed(simulator(workspace).arg("replay").arg(what).args(&options.further))
+}
+
+/// The log by its full path, since the simulator runs at the top of the tree; a seed as it is.
+fn replayed(what: &str) -> Result<String> {
+    match Path::new(what).canonicalize() {
+        Ok(log) => log.into_os_string().into_string().ok().context("a path must be UTF-8"),
+        Err(_) if what.parse::<u64>().is_ok() => Ok(what.to_owned()),
+        Err(error) => {
+            Err(error).with_context(|| format!("{what} is neither an event log nor a seed"))
+        }
+    }
 }
 
 /// `cargo run` of the simulator, up to its own arguments.
@@ -107,7 +109,7 @@ fn simulator(workspace: &Workspace) -> Command {
 mod tests {
     use clap::Parser;
 
-    use super::SimulateOptions;
+    use super::{SimulateOptions, replayed};
 
     #[derive(Parser)]
     struct Line {
@@ -134,8 +136,19 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_is_one_run_that_starts_there() {
-        assert_eq!(arguments("--seed 42"), "--runs 1 --first-seed 42");
+    fn one_seed_is_one_run() {
+        assert_eq!(arguments("--seed 42"), "--seed 42");
         assert!(arguments("--seed 42 --runs 3").contains("cannot be used with"));
+    }
+
+    #[test]
+    fn a_log_is_found_from_where_the_user_stands_and_a_seed_stays_a_number() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let written = log.path().to_str().unwrap();
+        let found = log.path().canonicalize().unwrap();
+        assert_eq!(replayed(written).unwrap(), found.to_str().unwrap());
+        assert_eq!(replayed("42").unwrap(), "42");
+        let error = replayed("/nowhere/log").unwrap_err();
+        assert_eq!(error.to_string(), "/nowhere/log is neither an event log nor a seed");
     }
 }

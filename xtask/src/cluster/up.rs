@@ -305,8 +305,6 @@ fn print_cluster(cluster: &Locked, programs: &Path, directory: &Directory) {
     }
     table(&rows);
     let (first, last) = (description.http(1), description.http(description.nodes));
-    let dynamo = short(&programs.join("dynamo"));
-    let option = directory.option();
     say(&format!(
         "
 All {nodes} nodes are ready. Try:
@@ -314,17 +312,27 @@ All {nodes} nodes are ready. Try:
   curl -i -X PUT --data-binary 'hello' http://{first}/v1/kv/demo/greeting
   curl -i http://{last}/v1/kv/demo/greeting
   curl -s http://{first}/v1/cluster
-
-  {dynamo} put demo greeting 'hello again'
-  {dynamo} get demo greeting
-  {dynamo} explain demo greeting
-
-  cargo xtask cluster kill {nodes}{option}
-  cargo xtask cluster status{option}
-  cargo xtask cluster restart {nodes}{option}
-  cargo xtask cluster down{option}",
+",
         nodes = description.nodes
     ));
+    let dynamo = programs.join("dynamo");
+    if dynamo.is_file() {
+        // The command finds the usual cluster by itself.
+        let usual = directory.option().is_empty();
+        let config = short(&cluster.path().join("client/client.toml"));
+        let config = if usual { String::new() } else { format!(" --config {config}") };
+        for line in ["put demo greeting 'hello again'", "get demo greeting", "cluster"] {
+            say(&format!("  {}{config} {line}", short(&dynamo)));
+        }
+        say("");
+    }
+    for command in ["kill", "restart"] {
+        let option = directory.option();
+        say(&format!("  cargo xtask cluster {command} {}{option}", description.nodes));
+    }
+    for command in ["status", "down"] {
+        say(&format!("  cargo xtask cluster {command}{}", directory.option()));
+    }
 }
 
 /// A path as seen from here, when it is beneath.
