@@ -391,10 +391,7 @@ fn read_read_reply(
     let known = wire.known.as_ref().map(|known| KnownRequest {
         request: RequestId(known.request.to_native()),
         digest: BodyDigest(known.digest.to_native()),
-        dot: Dot {
-            actor: ActorId(known.actor.to_native()),
-            counter: known.counter.to_native(),
-        },
+        dot: Dot { actor: ActorId(known.actor.to_native()), counter: known.counter.to_native() },
     });
     Ok(ReplicaReadReply {
         operation: OperationId(wire.operation.to_native()),

@@ -15,8 +15,7 @@ use super::fields::Fields;
 use super::numbers::{invalid, invalid_number, kind};
 use super::request::{SettingsWire, text_bytes};
 use crate::client::{
-    ClusterView, Failure, ListPage, MemberView, ObjectReply, Receipt, Reply, RingView,
-    SiblingReply,
+    ClusterView, Failure, ListPage, MemberView, ObjectReply, Receipt, Reply, RingView, SiblingReply,
 };
 
 /// A record holds at most a few hundred siblings; the bound only keeps a list from being absurd.
@@ -363,8 +362,8 @@ fn read_ring(fields: Fields<'_>, wire: &ArchivedRingWire) -> Result<RingView, De
         let uneven = FieldError::Uneven { found, n: replication.get() };
         return Err(fields.refuse("replicas", uneven));
     }
-    let replicas = fields
-        .list("replicas", &wire.replicas, TABLE_MAX, |node| Ok(NodeId(node.to_native())))?;
+    let replicas =
+        fields.list("replicas", &wire.replicas, TABLE_MAX, |node| Ok(NodeId(node.to_native())))?;
     Ok(RingView { version: wire.version.to_native(), replication, replicas })
 }
 

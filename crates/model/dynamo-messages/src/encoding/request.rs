@@ -165,8 +165,7 @@ impl SettingsWire {
             r,
             w,
             durability: durability_number(durability),
-            expiry_ms: expiry
-                .map(|expiry| u64::try_from(expiry.as_millis()).unwrap_or(u64::MAX)),
+            expiry_ms: expiry.map(|expiry| u64::try_from(expiry.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -175,11 +174,7 @@ impl ArchivedSettingsWire {
     pub(super) fn read(&self, fields: Fields<'_>) -> Result<BucketSettings, DecodeError> {
         Ok(BucketSettings {
             profile: fields.number("profile", self.profile, profile)?,
-            reconciliation: fields.number(
-                "reconciliation",
-                self.reconciliation,
-                reconciliation,
-            )?,
+            reconciliation: fields.number("reconciliation", self.reconciliation, reconciliation)?,
             r: self.r,
             w: self.w,
             durability: fields.number("durability", self.durability, durability)?,

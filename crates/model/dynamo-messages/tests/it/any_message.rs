@@ -1,0 +1,296 @@
+//! Strategies for every message.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dynamo_messages::*;
+use dynamo_types::*;
+use dynamo_versioning::testing::{any_content, any_dot, any_encodable_record};
+use dynamo_versioning::{BodyDigest, Dot, Hlc, Record};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,30}"
+}
+
+fn bucket() -> impl Strategy<Value = Bucket> {
+    "[A-Za-z0-9._-]{1,64}".prop_map(|name| Bucket::new(name).unwrap())
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    vec(any::<u8>(), 1..60).prop_map(|key| Key::new(key).unwrap())
+}
+
+fn name() -> impl Strategy<Value = ObjectName> {
+    (bucket(), key()).prop_map(|(bucket, key)| ObjectName { bucket, key })
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    any::<(Option<u8>, Option<u8>, bool, Option<u32>)>()
+        .prop_map(|(r, w, strict, timeout_ms)| Options { r, w, strict, timeout_ms })
+}
+
+fn settings() -> impl Strategy<Value = BucketSettings> {
+    let profile = proptest::sample::select(Profile::ALL.to_vec());
+    let lww = any::<bool>();
+    (profile, lww, any::<[u8; 2]>(), durability(), option::of(any::<u32>())).prop_map(
+        |(profile, lww, [r, w], durability, expiry)| BucketSettings {
+            profile,
+            reconciliation: if lww {
+                Reconciliation::LastWriteWins
+            } else {
+                Reconciliation::Siblings
+            },
+            r,
+            w,
+            durability,
+            expiry: expiry.map(|ms| Duration::from_millis(ms.into())),
+        },
+    )
+}
+
+fn durability() -> impl Strategy<Value = Durability> {
+    prop_oneof![Just(Durability::Buffered), Just(Durability::Synced)]
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    (name(), any_content(), vec(text(), 0..4), any::<u128>(), any::<bool>(), options()).prop_map(
+        |(name, content, contexts, request, retry, options)| Mutation {
+            name,
+            content,
+            contexts,
+            request: RequestId(request),
+            retry,
+            options,
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        (name(), options()).prop_map(|(name, options)| Request::Get { name, options }),
+        mutation().prop_map(Request::Mutate),
+        (bucket(), option::of(key()), bytes(20), any::<u32>(), options()).prop_map(
+            |(bucket, after, prefix, limit, options)| Request::List {
+                bucket,
+                after,
+                prefix,
+                limit,
+                options
+            }
+        ),
+        bucket().prop_map(|bucket| Request::GetBucket { bucket }),
+        (bucket(), settings())
+            .prop_map(|(bucket, settings)| Request::PutBucket { bucket, settings }),
+        Just(Request::ListBuckets),
+        Just(Request::Cluster),
+        Just(Request::Ring),
+    ]
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    let invalid = proptest::sample::select(vec![
+        Invalid::Option,
+        Invalid::Context,
+        Invalid::ValueTooLarge,
+        Invalid::RequestIdReused,
+        Invalid::TooManySiblings,
+        Invalid::Settings,
+        Invalid::Unsupported,
+    ]);
+    prop_oneof![
+        (invalid, text()).prop_map(|(reason, detail)| Failure::Invalid { reason, detail }),
+        any::<(u8, u8)>()
+            .prop_map(|(reached, needed)| Failure::NotEnoughReplicas { reached, needed }),
+        any::<(u8, u8)>().prop_map(|(reached, needed)| Failure::OutcomeUnknown { reached, needed }),
+        any::<u32>().prop_map(|retry_after_ms| Failure::Overloaded { retry_after_ms }),
+        Just(Failure::StorageFull),
+        Just(Failure::StorageFailed),
+    ]
+}
+
+fn sibling() -> impl Strategy<Value = SiblingReply> {
+    (bytes(40), bytes(20), any_dot(), any::<u64>(), option::of(any::<u64>())).prop_map(
+        |(value, content_type, dot, written_at, expires_at)| SiblingReply {
+            value,
+            content_type,
+            dot,
+            written_at: WallTime(written_at),
+            expires_at: expires_at.map(WallTime),
+        },
+    )
+}
+
+fn member() -> impl Strategy<Value = MemberView> {
+    (any::<u64>(), [text(), text(), text(), text(), text()], any::<bool>(), any::<[u32; 2]>())
+        .prop_map(|(node, texts, reachable, [weight, replicas_held])| {
+            let [name, state, zone, address, http_address] = texts;
+            MemberView {
+                node: NodeId(node),
+                name,
+                state,
+                reachable,
+                weight,
+                zone,
+                address,
+                http_address,
+                replicas_held,
+            }
+        })
+}
+
+fn replication() -> impl Strategy<Value = Replication> {
+    (1..=Replication::MAX).prop_map(|n| Replication::new(n).unwrap())
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let receipt = any::<[u8; 5]>().prop_map(|[copies, synced, nodes, zones, hints]| Receipt {
+        copies,
+        synced,
+        nodes,
+        zones,
+        hints,
+    });
+    prop_oneof![
+        (vec(sibling(), 0..4), text())
+            .prop_map(|(siblings, context)| Reply::Object(ObjectReply { siblings, context })),
+        (text(), receipt).prop_map(|(context, receipt)| Reply::Stored { context, receipt }),
+        (vec(key(), 0..6), any::<bool>())
+            .prop_map(|(keys, more)| Reply::Page(ListPage { keys, more })),
+        (bucket(), settings(), any::<u64>())
+            .prop_map(|(bucket, settings, version)| Reply::Bucket { bucket, settings, version }),
+        vec((bucket(), settings(), any::<u64>()), 0..4).prop_map(Reply::Buckets),
+        (any::<u128>(), any::<u64>(), replication(), any::<u32>(), vec(member(), 0..4)).prop_map(
+            |(cluster, answered_by, replication, partition_count, members)| {
+                Reply::Cluster(ClusterView {
+                    cluster: ClusterId(cluster),
+                    answered_by: NodeId(answered_by),
+                    replication,
+                    partition_count,
+                    members,
+                })
+            }
+        ),
+        (any::<u64>(), replication(), 0..5usize, any::<u64>()).prop_map(
+            |(version, replication, partitions, node)| {
+                let length = partitions * usize::from(replication.get());
+                let replicas = (0..length as u64).map(|n| NodeId(node.wrapping_add(n))).collect();
+                Reply::Ring(RingView { version, replication, replicas })
+            }
+        ),
+        failure().prop_map(Reply::Failed),
+    ]
+}
+
+pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    prop_oneof![
+        (any::<u64>(), request()).prop_map(|(id, request)| ClientFrame::Request { id, request }),
+        (any::<u64>(), reply()).prop_map(|(id, reply)| ClientFrame::Reply { id, reply }),
+    ]
+}
+
+fn operation() -> impl Strategy<Value = OperationId> {
+    any::<u64>().prop_map(OperationId)
+}
+
+fn place() -> impl Strategy<Value = Option<(Position, Key)>> {
+    option::of((any::<u128>().prop_map(Position), key()))
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    any_encodable_record()
+}
+
+fn write_outcome() -> impl Strategy<Value = WriteOutcome> {
+    prop_oneof![
+        any::<bool>().prop_map(|synced| WriteOutcome::Stored { synced }),
+        Just(WriteOutcome::DiskFull),
+        Just(WriteOutcome::Failed),
+        Just(WriteOutcome::Overloaded),
+    ]
+}
+
+fn read_outcome() -> impl Strategy<Value = ReadOutcome> {
+    prop_oneof![
+        (record(), any::<bool>(), any::<bool>()).prop_map(|(record, without_values, last)| {
+            ReadOutcome::Piece { record, without_values, last }
+        }),
+        Just(ReadOutcome::Missing),
+        Just(ReadOutcome::Unsure),
+        Just(ReadOutcome::Overloaded),
+    ]
+}
+
+fn known() -> impl Strategy<Value = Option<KnownRequest>> {
+    option::of(any::<(u128, u128, u64, u64)>().prop_map(|(request, digest, actor, counter)| {
+        let dot = Dot { actor: ActorId(actor), counter };
+        KnownRequest { request: RequestId(request), digest: BodyDigest(digest), dot }
+    }))
+}
+
+fn peer_message() -> impl Strategy<Value = PeerMessage> {
+    let write = (option::of(operation()), name(), vec(record(), 0..3), durability(), any::<u32>());
+    let read = (operation(), name(), any::<u32>(), option::of(any::<u128>()), any::<u32>());
+    let read_reply = (operation(), read_outcome(), known(), any::<u64>(), any::<u32>());
+    let scan =
+        (operation(), any::<u16>(), bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
+    let scanned = (key(), record()).prop_map(|(key, record)| ScannedKey { key, record });
+    let scan_reply = (operation(), vec(scanned, 0..4), place(), any::<bool>());
+    prop_oneof![
+        write.prop_map(|(operation, name, pieces, durability, remaining_ms)| {
+            PeerMessage::Write(ReplicaWrite { operation, name, pieces, durability, remaining_ms })
+        }),
+        (operation(), write_outcome(), any::<u64>()).prop_map(
+            |(operation, outcome, settings_version)| {
+                PeerMessage::WriteReply(ReplicaWriteReply { operation, outcome, settings_version })
+            }
+        ),
+        read.prop_map(|(operation, name, value_bytes_max, known, remaining_ms)| {
+            let known = known.map(RequestId);
+            PeerMessage::Read(ReplicaRead { operation, name, value_bytes_max, known, remaining_ms })
+        }),
+        read_reply.prop_map(|(operation, outcome, known, settings_version, queue)| {
+            PeerMessage::ReadReply(ReplicaReadReply {
+                operation,
+                outcome,
+                known,
+                settings_version,
+                queue,
+            })
+        }),
+        (operation(), any::<u32>(), mutation()).prop_map(|(operation, remaining_ms, mutation)| {
+            PeerMessage::Forward { operation, remaining_ms, mutation }
+        }),
+        (operation(), reply())
+            .prop_map(|(operation, reply)| PeerMessage::ForwardReply { operation, reply }),
+        scan.prop_map(|(operation, partition, bucket, prefix, after, limit, remaining_ms)| {
+            let partition = PartitionId(partition);
+            PeerMessage::Scan(ReplicaScan {
+                operation,
+                partition,
+                bucket,
+                prefix,
+                after,
+                limit,
+                remaining_ms,
+            })
+        }),
+        scan_reply.prop_map(|(operation, keys, reached, complete)| {
+            PeerMessage::ScanReply(ReplicaScanReply { operation, keys, reached, complete })
+        }),
+        (option::of(operation()), vec((bucket(), bytes(30)), 0..4))
+            .prop_map(|(acknowledge, entries)| PeerMessage::Buckets { acknowledge, entries }),
+        operation().prop_map(|operation| PeerMessage::BucketsStored { operation }),
+        bucket().prop_map(|bucket| PeerMessage::AskBucket { bucket }),
+    ]
+}
+
+pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
+    (any::<u64>(), peer_message()).prop_map(|(hlc, message)| Envelope { hlc: Hlc(hlc), message })
+}
