@@ -7,11 +7,12 @@
 //!
 //! [`tree`] and [`packages`] read; [`source`] and [`module_graph`] understand just enough Rust;
 //! the rules are [`layers`], [`purity`], [`modules`], [`manifests`], [`documents`],
-//! [`citations`], [`banned`] and [`lock_file`].
+//! [`citations`], [`banned`], [`exceptions`] and [`lock_file`].
 
 mod banned;
 mod citations;
 mod documents;
+mod exceptions;
 mod layers;
 mod lock_file;
 mod manifests;
@@ -70,7 +71,7 @@ fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 fn check_all(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
-    let rules: [Rule; 8] = [
+    let rules: [Rule; 9] = [
         layers::check,
         purity::check,
         modules::check,
@@ -78,6 +79,7 @@ fn check_all(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
         documents::check,
         citations::check,
         banned::check,
+        exceptions::check,
         lock_file::check,
     ];
     rules.iter().flat_map(|rule| rule(tree, packages)).collect()

@@ -1,4 +1,6 @@
-//! Documents and tree agree: every crate is on the map, every path on it exists.
+//! Documents and tree agree: every crate is on the map, every path and every link leads somewhere.
+
+use std::collections::BTreeMap;
 
 use super::Finding;
 use super::packages::Package;
@@ -6,6 +8,9 @@ use super::source::line_of;
 use super::tree::Tree;
 
 const MAP: &str = "docs/ARCHITECTURE.md";
+
+/// Where a path that a document writes begins, if it means a place in this tree.
+const TOPS: [&str; 4] = ["crates/", "docs/", "scripts/", "xtask/"];
 
 pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
     let map = tree.text(MAP).unwrap_or_default();
@@ -16,13 +21,19 @@ pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
     });
     let mut findings: Vec<Finding> = missing.collect();
     for (path, text) in tree.files().filter(|(path, _)| is_document(path)) {
-        for (at, written) in crate_paths(text) {
-            if !tree.holds(written) {
-                let place = format!("{path}:{}", line_of(text, at));
-                let message = format!("{written} does not exist: correct the path or remove it");
-                findings.push(Finding::new(place, message));
+        let paths = TOPS.iter().flat_map(|top| written_paths(text, top));
+        let mut missing: BTreeMap<usize, String> =
+            paths.filter(|(_, to)| !tree.holds(to)).map(|(at, to)| (at, to.to_owned())).collect();
+        for (at, to) in links(text) {
+            let to = resolved(path, to);
+            if !tree.holds(&to) {
+                missing.insert(at, to);
             }
         }
+        findings.extend(missing.into_iter().map(|(at, to)| {
+            let place = format!("{path}:{}", line_of(text, at));
+            Finding::new(place, format!("{to} does not exist: correct the path or remove it"))
+        }));
     }
     findings
 }
@@ -37,10 +48,13 @@ fn names(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| !continues(&text[at + name.len()..]))
 }
 
-/// Each `crates/…` in a text; one with a wildcard or an ellipsis names no single place.
-fn crate_paths(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.match_indices("crates/").filter_map(move |(at, _)| {
-        if text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '/') {
+/// Each path below a top in a text; one with a wildcard or an ellipsis names no single place.
+fn written_paths<'text>(
+    text: &'text str,
+    top: &'static str,
+) -> impl Iterator<Item = (usize, &'text str)> {
+    text.match_indices(top).filter_map(move |(at, _)| {
+        if text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "/-_.(".contains(c)) {
             return None;
         }
         let part = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
@@ -51,6 +65,32 @@ fn crate_paths(text: &str) -> impl Iterator<Item = (usize, &str)> {
         let written = text[at..at + length].trim_end_matches(['.', '/']);
         Some((at, written))
     })
+}
+
+/// The target of each Markdown link into this tree, without the heading that it names.
+fn links(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.match_indices("](").filter_map(|(at, opening)| {
+        let at = at + opening.len();
+        let target = &text[at..at + text[at..].find(')')?];
+        let target = target.split(['#', ' ']).next().unwrap_or_default();
+        (!target.is_empty() && !target.contains(':')).then_some((at, target))
+    })
+}
+
+/// A link's target from the top of the tree.
+fn resolved(document: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = document.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -67,6 +107,28 @@ mod tests {
         assert_eq!(
             found[0].message,
             "dynamo-node is not on the map: say what it is and what it uses"
+        );
+    }
+
+    #[test]
+    fn a_link_is_followed_from_where_its_page_is() {
+        let tree = Tree::of([
+            (
+                "README.md",
+                "[a](docs/A.md#top) [b](https://example.org/x) [c](#here) [d](docs/D.md)",
+            ),
+            ("docs/A.md", "[up](../README.md)\n[beside](B.md) [gone](decisions/0001.md \"One\")"),
+            ("docs/B.md", ""),
+        ]);
+        let found: Vec<(String, String)> =
+            check(&tree, &[]).into_iter().map(|f| (f.place, f.message)).collect();
+        let gone = |to: &str| format!("{to} does not exist: correct the path or remove it");
+        assert_eq!(
+            found,
+            [
+                ("README.md:1".to_owned(), gone("docs/D.md")),
+                ("docs/A.md:2".to_owned(), gone("docs/decisions/0001.md")),
+            ]
         );
     }
 
