@@ -3,11 +3,12 @@
 //! Three sets of dots come out of a put, and they differ on purpose.
 //!
 //! - *The record's context* gains the request's context and the new dot. To keep it short, the new
-//!   dot extends the process's last own interval of this key where nothing unseen can lie between:
-//!   the row's [own write](crate::OwnWrite) and the mint's floor decide that
-//!   (docs/decisions/0001-own-interval.md).
+//!   dot brings along the numbers since the process's last own dot of this key, so that it extends
+//!   that one's interval; but only where nothing unseen can lie between, which the row's
+//!   [own write](crate::OwnWrite) and the mint's floor decide (docs/decisions/0001-own-interval.md).
 //! - *The client* gets its own context and the new dot, never what others wrote meanwhile: its next
-//!   put would replace that unseen.
+//!   put would replace that unseen. The interval goes on for it too if its context ends exactly where
+//!   the record's did.
 //! - *The other replicas* get the version with what **it** replaced. If other siblings stay beside
 //!   it, the record's context also says what those replaced, and a replica that heard of that
 //!   before it has those siblings would drop versions whose replacements only the coordinator has.
@@ -95,19 +96,13 @@ pub fn apply_put(
     }
 
     let hlc = clock.tick(wall, put.context_hlc.max(stored.record.hlc_max()));
-    let extends = stored.extendable_end(mint).filter(|_| put.may_extend);
+    let own_end = stored.extendable_end(mint).filter(|_| put.may_extend);
     let dot = mint.next();
-    let fresh = dot.counter - 1;
-
-    // The client's interval may be extended only from the very place where the record's is: then
-    // the client has seen all own dots of the key up to there, and none lies between.
-    let client_end = put.context.last_interval(dot.actor).map(|(_, end)| end);
-    let client_extends = extends.filter(|end| client_end == Some(*end));
+    // The numbers from the last own dot to this one went to other keys, so that anybody may cover
+    // them: whoever covers that last dot, record or client, sees one interval go on.
     let mut reply_context = put.context.clone();
-    reply_context.insert_interval(dot.actor, client_extends.unwrap_or(fresh), dot.counter);
-
-    let mut gained = put.context;
-    gained.insert_interval(dot.actor, extends.unwrap_or(fresh), dot.counter);
+    reply_context.insert_interval(dot.actor, own_end.unwrap_or(dot.counter - 1), dot.counter);
+    let mut gained = reply_context.clone();
     if planted(PlantedBug::ExtendAfterRestart) {
         extend_whatever_is_there(stored, dot, &mut gained);
     }

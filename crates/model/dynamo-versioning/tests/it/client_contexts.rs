@@ -14,7 +14,10 @@ fn secret() -> ContextKey {
 }
 
 fn name(bucket: &'static str, key: &'static str) -> ObjectName {
-    ObjectName { bucket: Bucket::new(bucket).unwrap(), key: Key::new(key).unwrap() }
+    ObjectName {
+        bucket: Bucket::new(bucket).expect("a short name"),
+        key: Key::new(key).expect("a short key"),
+    }
 }
 
 fn context() -> ClientContext {
@@ -70,7 +73,7 @@ fn scattered(intervals: u64, siblings: u64) -> Record {
     let dots = (0..siblings).map(|actor| Dot::new(ActorId(1_000 + actor), 1 << 40));
     let versions: Vec<_> = dots.map(version_of).collect();
     versions.iter().for_each(|version| context.insert(version.dot));
-    Record::from_parts(context, Hlc(u64::MAX), versions).unwrap()
+    Record::from_parts(context, Hlc(u64::MAX), versions).expect("all parts agree")
 }
 
 #[test]

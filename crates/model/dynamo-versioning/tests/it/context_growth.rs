@@ -116,7 +116,7 @@ fn interleaving_writers_leave_at_most_one_sibling_each_and_short_contexts() {
         for coordinators in [&[0, 1, 2][..], &[0]] {
             let (siblings, context) = interleave(coordinators, readable);
             assert!(siblings <= WRITERS, "{siblings} siblings of {WRITERS} writers");
-            assert!(context <= 300, "{context} bytes at {coordinators:?}, read at {readable:?}");
+            assert!(context <= 120, "{context} bytes at {coordinators:?}, read at {readable:?}");
         }
     }
 }

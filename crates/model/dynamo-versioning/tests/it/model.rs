@@ -1,6 +1,6 @@
 //! Random histories of a small cluster, judged by a model that knows what each client really saw.
 //!
-//! [`script`] makes a history from a seed; [`cluster`] plays it: three members of one partition, two
+//! [`script`] makes a history from a seed; [`cluster`] plays it: three to five members of one partition, two
 //! fallbacks, two keys that share the partition's counters, messages that are late, doubled or
 //! dropped, crashes between the effects of a put, damaged and silently lost records, exchanges and
 //! collection. [`truth`] records for every write which writes its client had seen, by write number
@@ -14,8 +14,8 @@ use cluster::Cluster;
 use script::Step;
 
 /// Plays one history to its end and a full exchange.
-pub(crate) fn play(steps: &[Step]) -> Result<(), String> {
-    let mut cluster = Cluster::new();
+pub(crate) fn play(members: usize, steps: &[Step]) -> Result<(), String> {
+    let mut cluster = Cluster::new(members);
     for step in steps {
         cluster.play(step)?;
         cluster.check()?;
@@ -29,8 +29,8 @@ pub(crate) fn first_failure(seeds: impl IntoIterator<Item = u64>) -> (Option<Str
     let mut played = 0;
     for seed in seeds {
         played += 1;
-        let mut steps = script::from_seed(seed);
-        let Err(mut violation) = play(&steps) else { continue };
+        let (members, mut steps) = script::from_seed(seed);
+        let Err(mut violation) = play(members, &steps) else { continue };
         let kind = kind_of(&violation);
         // Last steps first: they are the likeliest to be of no use.
         for at in (0..steps.len()).rev().chain((0..steps.len()).rev()) {
@@ -38,14 +38,14 @@ pub(crate) fn first_failure(seeds: impl IntoIterator<Item = u64>) -> (Option<Str
             if at < shorter.len() {
                 shorter.remove(at);
             }
-            if let Err(same) = play(&shorter)
+            if let Err(same) = play(members, &shorter)
                 && kind_of(&same) == kind
             {
                 (steps, violation) = (shorter, same);
             }
         }
         let listing: String = steps.iter().map(|step| format!("  {step:?}\n")).collect();
-        return (Some(format!("seed {seed}: {violation}\n{listing}")), played);
+        return (Some(format!("seed {seed}, {members} members: {violation}\n{listing}")), played);
     }
     (None, played)
 }

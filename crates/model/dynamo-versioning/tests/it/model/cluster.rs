@@ -1,4 +1,4 @@
-//! Three members, two fallbacks, and the rules that the layers above keep: slots, clocks on
+//! Members, two fallbacks, and the rules that the layers above keep: slots, clocks on
 //! `Stored`, incomplete mode, hints.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,6 @@ use dynamo_versioning::{
 use super::script::{Fate, Step};
 use super::truth::{Truth, WRITES_MAX, Writes};
 
-const MEMBERS: usize = 3;
 const FALLBACKS: usize = 2;
 const KEYS: usize = 2;
 const WALL: WallTime = WallTime(1_000_000);
@@ -27,7 +26,7 @@ struct Node {
     clock: DotClock,
     incomplete: bool,
     /// The last clock that each member told this one.
-    reports: [DotSet; MEMBERS],
+    reports: Vec<DotSet>,
 }
 
 /// What is under way to a member.
@@ -49,6 +48,8 @@ struct Seen {
 }
 
 pub(crate) struct Cluster {
+    /// The first so many nodes are members, the rest fallbacks.
+    members: usize,
     nodes: Vec<Node>,
     starts: u64,
     messages: Vec<Message>,
@@ -62,8 +63,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(members: usize) -> Self {
         let mut cluster = Self {
+            members,
             nodes: Vec::new(),
             starts: 0,
             messages: Vec::new(),
@@ -73,7 +75,7 @@ impl Cluster {
             lost_silently: false,
             broke_off: false,
         };
-        for _ in 0..MEMBERS + FALLBACKS {
+        for _ in 0..members + FALLBACKS {
             let mint = DotMint::new(cluster.new_actor());
             cluster.nodes.push(Node {
                 mint,
@@ -81,7 +83,7 @@ impl Cluster {
                 rows: BTreeMap::new(),
                 clock: DotClock::new(),
                 incomplete: false,
-                reports: Default::default(),
+                reports: vec![DotSet::new(); members],
             });
         }
         cluster
@@ -110,7 +112,7 @@ impl Cluster {
         match *step {
             Step::Read { key, members } => {
                 let mut merged = Record::new();
-                for member in (0..MEMBERS).filter(|m| members & (1 << m) != 0) {
+                for member in (0..self.members).filter(|m| members & (1 << m) != 0) {
                     merged.merge(&self.record(member, key));
                 }
                 let writes = self.truth.seen_in(&merged)?;
@@ -120,7 +122,7 @@ impl Cluster {
                 self.put(key, at, (at, context), delete, newest_wins, fate)
             }
             Step::PutAtFallback { key, at, context, delete, intended } => {
-                self.put(key, MEMBERS + at, (intended, context), delete, false, Fate::Fine)
+                self.put(key, self.members + at, (intended, context), delete, false, Fate::Fine)
             }
             Step::Deliver { message, again } => {
                 let Some(at) = message.checked_rem(self.messages.len()) else { return Ok(()) };
@@ -135,7 +137,7 @@ impl Cluster {
                     return Ok(());
                 }
                 let message = self.messages.swap_remove(at);
-                let fallback = MEMBERS + fallback;
+                let fallback = self.members + fallback;
                 let rows = &mut self.nodes[fallback].rows;
                 let row = rows.entry((message.to, message.key)).or_default();
                 receive_delayed(row, &message.record, &DotClock::new());
@@ -148,7 +150,7 @@ impl Cluster {
                 }
                 Ok(())
             }
-            Step::DeliverHints { fallback } => self.deliver_hints(MEMBERS + fallback),
+            Step::DeliverHints { fallback } => self.deliver_hints(self.members + fallback),
             Step::Exchange { a, b } => self.exchange(a, b).map(|_| ()),
             Step::SendState { key, from, to } => {
                 let (record, clock) = (self.record(from, key), self.nodes[from].clock.clone());
@@ -172,7 +174,9 @@ impl Cluster {
                 Ok(())
             }
             Step::ReportAndCollect { at } => {
-                (0..MEMBERS).for_each(|from| self.report(from, at));
+                for from in 0..self.members {
+                    self.report(from, at);
+                }
                 self.collect(at)
             }
             Step::Collect { at } => self.collect(at),
@@ -240,7 +244,7 @@ impl Cluster {
         let content = if delete { Content::Tombstone } else { value("v") };
         let request = Put {
             covers_all_held: newest_wins,
-            may_extend: node < MEMBERS,
+            may_extend: node < self.members,
             ..put(content, &seen.dots, seen.hlc, self.truth.writes.len() as u128)
         };
         let Node { mint, hybrid, .. } = &mut self.nodes[node];
@@ -268,7 +272,7 @@ impl Cluster {
             self.nodes[node].mint.raise_floor();
         }
         if sends {
-            for to in (0..MEMBERS).filter(|to| *to != intended) {
+            for to in (0..self.members).filter(|to| *to != intended) {
                 let record = applied.write.clone();
                 self.messages.push(Message { to, key, record, state_of: None });
             }
@@ -291,7 +295,7 @@ impl Cluster {
         if read != stored {
             return Err("a row does not read back".into());
         }
-        if node < MEMBERS {
+        if node < self.members {
             self.nodes[node].clock.incorporate(&stored.record);
         }
         self.nodes[node].rows.insert(row, read);
@@ -369,7 +373,7 @@ impl Cluster {
 
     fn cut(&self, at: usize) -> DotSet {
         let node = &self.nodes[at];
-        let others = (0..MEMBERS).filter(|member| *member != at);
+        let others = (0..self.members).filter(|member| *member != at);
         others.fold(node.clock.dots.clone(), |cut, other| cut.intersection(&node.reports[other]))
     }
 
@@ -405,7 +409,7 @@ impl Cluster {
             return Ok(());
         }
         let mut learned = DotClock::new();
-        for other in (0..MEMBERS).filter(|other| *other != at) {
+        for other in (0..self.members).filter(|other| *other != at) {
             let clock = self.nodes[other].clock.clone();
             for key in 0..KEYS {
                 let theirs = self.record(other, key);
@@ -465,13 +469,21 @@ impl Cluster {
                 self.receive(message.to, message.key, &message.record, message.state_of.as_ref())?;
             }
         }
-        (MEMBERS..MEMBERS + FALLBACKS).try_for_each(|fallback| self.deliver_hints(fallback))?;
+        for fallback in self.members..self.nodes.len() {
+            self.deliver_hints(fallback)?;
+        }
         self.check()?;
         let mut rounds = 0;
         loop {
-            (0..MEMBERS).try_for_each(|at| self.recover(at))?;
-            let changes = [(0, 1), (1, 2), (2, 0)].map(|(a, b)| self.exchange(a, b));
-            let changed = changes.into_iter().collect::<Result<Vec<_>, _>>()?.contains(&true);
+            for at in 0..self.members {
+                self.recover(at)?;
+            }
+            let mut changed = false;
+            for a in 0..self.members {
+                for b in 0..a {
+                    changed |= self.exchange(a, b)?;
+                }
+            }
             if !changed && self.nodes.iter().all(|node| !node.incomplete) {
                 break;
             }
@@ -482,13 +494,14 @@ impl Cluster {
         }
         self.check()?;
         for key in 0..KEYS {
-            let records = [0, 1, 2].map(|member| self.record(member, key));
+            let records: Vec<Record> =
+                (0..self.members).map(|member| self.record(member, key)).collect();
             let copies = 1 + self.faults[key];
             self.truth.check_end(key, &records, copies, !self.lost_silently)?;
             for record in &records {
                 // One member may have collected what another still holds.
                 let dead = |r: &Record| r.siblings().iter().all(|s| s.is_tombstone());
-                if !record.same_versions(&records[0]) && !(dead(record) && dead(&records[0])) {
+                if !(record.same_versions(&records[0]) || dead(record) && dead(&records[0])) {
                     return Err(format!("members differ: {record:?} and {:?}", records[0]));
                 }
             }

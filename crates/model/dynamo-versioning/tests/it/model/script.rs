@@ -64,19 +64,21 @@ pub(crate) enum Step {
     Recover { at: usize },
 }
 
-/// The history of a seed: 10 to 70 steps, and one mood, so that some histories are calm and deep.
-pub(crate) fn from_seed(seed: u64) -> Vec<Step> {
+/// The history of a seed: three to five members, 10 to 70 steps, and one mood, so that some
+/// histories are calm and deep.
+pub(crate) fn from_seed(seed: u64) -> (usize, Vec<Step>) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let members = [3, 3, 3, 4, 5][below(&mut rng, 5)];
     let length = 10 + below(&mut rng, 61);
     let faulty = below(&mut rng, 3) > 0;
-    (0..length).map(|_| step(&mut rng, faulty)).collect()
+    (members, (0..length).map(|_| step(&mut rng, members, faulty)).collect())
 }
 
-fn step(rng: &mut Xoshiro256PlusPlus, faulty: bool) -> Step {
+fn step(rng: &mut Xoshiro256PlusPlus, members: usize, faulty: bool) -> Step {
     let key = below(rng, 2);
-    let (at, to) = (below(rng, 3), below(rng, 3));
+    let (at, to) = (below(rng, members), below(rng, members));
     match below(rng, if faulty { 100 } else { 92 }) {
-        0..14 => Step::Read { key, members: 1 + below(rng, 7) },
+        0..14 => Step::Read { key, members: 1 + below(rng, (1 << members) - 1) },
         14..40 => Step::Put {
             key,
             at,
@@ -102,7 +104,7 @@ fn step(rng: &mut Xoshiro256PlusPlus, faulty: bool) -> Step {
         83..85 => Step::Report { from: at, to },
         85..89 => Step::ReportAndCollect { at },
         89..92 => Step::Collect { at },
-        92..94 => Step::Restart { node: below(rng, 5) },
+        92..94 => Step::Restart { node: below(rng, members + 2) },
         94..96 => Step::Damage { key, at },
         96..98 => Step::LoseSilently { key, at },
         _ => Step::Recover { at },
