@@ -201,7 +201,10 @@ impl PutAcknowledgements {
         if refusals.len() == self.standing.len() {
             let disk_full = refusals.into_iter().any(|full| full);
             self.decide(PutEffect::Refused { disk_full });
-        } else if usize::from(reached) + self.waiting().count() < usize::from(needed) {
+        } else if usize::from(reached) + self.waiting().count() < usize::from(needed)
+            // As long as all that answered refused, the others may refuse too.
+            && refusals.len() + self.waiting().count() < self.standing.len()
+        {
             self.decide(PutEffect::Unknown { reached, needed });
         }
     }

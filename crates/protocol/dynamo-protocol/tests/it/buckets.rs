@@ -1,0 +1,82 @@
+//! Bucket settings.
+
+use dynamo_messages::{Failure, Invalid, Reply, Request};
+use dynamo_types::{Bucket, BucketSettings, Profile, Replication};
+
+use crate::cluster::{Cluster, node};
+
+fn set(profile: Profile) -> Request {
+    let n = Replication::new(3).unwrap();
+    let bucket = Bucket::new("carts").unwrap();
+    Request::PutBucket { bucket, settings: BucketSettings::of_profile(profile, n) }
+}
+
+fn version(reply: &Reply) -> u64 {
+    match reply {
+        Reply::Bucket { version, .. } => *version,
+        other => panic!("not a bucket: {other:?}"),
+    }
+}
+
+#[test]
+fn settings_are_known_everywhere_once_their_put_is_answered() {
+    let mut cluster = Cluster::new(3, 3);
+    assert_eq!(version(&cluster.request(node(1), set(Profile::Timestamp))), 1);
+    let bucket = Bucket::new("carts").unwrap();
+    for at in 1..=3 {
+        let reply = cluster.request(node(at), Request::GetBucket { bucket: bucket.clone() });
+        assert_eq!(version(&reply), 1);
+    }
+}
+
+#[test]
+fn a_timestamp_bucket_shows_the_newer_of_two_concurrent_writes() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.request(node(1), set(Profile::Timestamp));
+    let context = cluster.put(node(1), "k", "zero", "");
+    cluster.put(node(1), "k", "older", &context);
+    cluster.put(node(2), "k", "newer", &context);
+    assert_eq!(cluster.get(node(3), "k").0, ["newer"]);
+}
+
+#[test]
+fn settings_survive_a_restart_and_reach_a_node_that_was_away() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.isolate(node(3));
+    cluster.request(node(1), set(Profile::ReadEngine));
+    cluster.restart(node(1));
+    cluster.restart(node(2));
+    cluster.rejoin(node(3));
+    let bucket = Bucket::new("carts").unwrap();
+    for at in 1..=3 {
+        let reply = cluster.request(node(at), Request::GetBucket { bucket: bucket.clone() });
+        assert_eq!(version(&reply), 1, "at node {at}");
+    }
+}
+
+#[test]
+fn history_28_a_coordinator_that_is_behind_evaluates_w_again() {
+    let mut cluster = Cluster::new(3, 3);
+    // Node 1 has not heard of the read engine, whose w is 3.
+    cluster.cut_links.extend([(node(2), node(1)), (node(3), node(1))]);
+    cluster.request(node(2), set(Profile::ReadEngine));
+    cluster.held_disks.insert(node(3));
+    cluster.cut_links.clear();
+    let mutation = cluster.mutation("k", Some("v"), "");
+    let client = cluster.ask(node(1), Request::Mutate(mutation));
+    assert_eq!(cluster.answer(client), None, "two copies are not enough any more");
+    cluster.release_disks();
+    assert!(matches!(cluster.answer(client), Some(Reply::Stored { .. })));
+}
+
+#[test]
+fn settings_that_the_cluster_cannot_have_are_refused() {
+    let mut cluster = Cluster::new(3, 3);
+    let n = Replication::new(7).unwrap();
+    let bucket = Bucket::new("carts").unwrap();
+    let settings = BucketSettings::of_profile(Profile::ReadEngine, n);
+    let reply = cluster.request(node(1), Request::PutBucket { bucket, settings });
+    let refused =
+        matches!(reply, Reply::Failed(Failure::Invalid { reason: Invalid::Settings, .. }));
+    assert!(refused, "{reply:?}");
+}

@@ -1,0 +1,381 @@
+//! A few nodes in one thread: every message arrives at once and in order, unless a test cuts a link or holds a disk.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use dynamo_messages::{Envelope, Mutation, Options, Reply, Request};
+use dynamo_protocol::{
+    ClientId, Column, Effect, Event, LoadedRow, MemberInfo, Node, NodeConfig, Recovered,
+    ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
+};
+use dynamo_ring::{RingMember, Zone, first_layout};
+use dynamo_types::{
+    Bucket, ClusterId, Instant, Key, Limits, NodeId, Now, ObjectName, PartitionCount, Replication,
+    RequestId, WallTime,
+};
+use dynamo_versioning::{Content, Record, StoredRecord};
+
+type Rows = BTreeMap<(Column, Bytes), Bytes>;
+
+struct Member {
+    node: Node,
+    disk: Rows,
+    /// Stores that a test holds back, in order.
+    held: VecDeque<(StoreId, Vec<StoreWrite>)>,
+}
+
+/// The cluster, and what a test may do to it.
+pub(crate) struct Cluster {
+    members: BTreeMap<NodeId, Member>,
+    infos: Vec<MemberInfo>,
+    replication: Replication,
+    wire: VecDeque<(NodeId, NodeId, Envelope)>,
+    /// Links that lose everything, as (from, to), though their connection stands.
+    pub(crate) cut_links: BTreeSet<(NodeId, NodeId)>,
+    /// Nodes whose stores are held.
+    pub(crate) held_disks: BTreeSet<NodeId>,
+    /// Nodes whose disks refuse.
+    pub(crate) full_disks: BTreeSet<NodeId>,
+    replies: BTreeMap<ClientId, Reply>,
+    now: Now,
+    next_client: u64,
+    next_seed: u64,
+    /// Rows of objects written so far.
+    pub(crate) object_writes: u64,
+}
+
+pub(crate) fn node(number: u64) -> NodeId {
+    NodeId(number)
+}
+
+pub(crate) fn name(key: &'static str) -> ObjectName {
+    ObjectName { bucket: Bucket::new("carts").unwrap(), key: Key::new(key).unwrap() }
+}
+
+impl Cluster {
+    /// `count` connected nodes, numbered from 1.
+    pub(crate) fn new(count: u64, n: u8) -> Self {
+        let infos: Vec<MemberInfo> = (1..=count)
+            .map(|number| MemberInfo {
+                node: NodeId(number),
+                name: format!("node-{number}"),
+                address: String::new(),
+                http_address: String::new(),
+                weight: 1,
+                zone: format!("zone-{number}"),
+            })
+            .collect();
+        let mut cluster = Self {
+            members: BTreeMap::new(),
+            infos,
+            replication: Replication::new(n).unwrap(),
+            wire: VecDeque::new(),
+            cut_links: BTreeSet::new(),
+            held_disks: BTreeSet::new(),
+            full_disks: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            now: Now { monotonic: Instant(1), wall: WallTime(1_700_000_000_000_000) },
+            next_client: 0,
+            next_seed: 0,
+            object_writes: 0,
+        };
+        for number in 1..=count {
+            cluster.start(NodeId(number), Rows::new());
+        }
+        for a in 1..=count {
+            for b in (1..=count).filter(|b| *b != a) {
+                cluster.event(NodeId(a), Event::Connected { node: NodeId(b) });
+            }
+        }
+        cluster
+    }
+
+    fn start(&mut self, id: NodeId, disk: Rows) {
+        let ring: Vec<RingMember> = self
+            .infos
+            .iter()
+            .map(|info| RingMember {
+                node: info.node,
+                weight: info.weight,
+                zone: Zone::new(info.zone.as_str()),
+            })
+            .collect();
+        let partitions = PartitionCount::new(8).unwrap();
+        let config = NodeConfig {
+            node: id,
+            cluster: ClusterId(7),
+            cluster_secret: [9; 32],
+            members: self.infos.clone(),
+            layout: first_layout(&ring, self.replication, partitions).unwrap().layout,
+            limits: Limits { value_bytes_max: 1024, siblings_max: 4 },
+            timing: Timing::default(),
+            requests_max: 64,
+            bytes_in_flight_max: 1 << 20,
+            retries_remembered_max: 1000,
+        };
+        let meta = disk.iter().filter(|((column, _), _)| *column == Column::Meta);
+        let meta = meta.map(|((_, key), value)| (key.clone(), Some(value.clone()))).collect();
+        self.next_seed += 1;
+        let node = Node::new(config, &Recovered { meta }, self.now, self.next_seed).unwrap();
+        self.members.insert(id, Member { node, disk, held: VecDeque::new() });
+    }
+
+    /// Kills a node between two events and starts it again on what its disk holds.
+    pub(crate) fn restart(&mut self, id: NodeId) {
+        let disk = self.members.remove(&id).unwrap().disk;
+        let others: Vec<NodeId> = self.members.keys().copied().collect();
+        for other in &others {
+            self.event(*other, Event::Disconnected { node: id });
+        }
+        self.wire.retain(|(from, to, _)| *from != id && *to != id);
+        self.start(id, disk);
+        for other in others {
+            self.event(other, Event::Connected { node: id });
+            self.event(id, Event::Connected { node: other });
+        }
+    }
+
+    /// Breaks all connections of a node.
+    pub(crate) fn isolate(&mut self, id: NodeId) {
+        let others: Vec<NodeId> = self.members.keys().copied().filter(|n| *n != id).collect();
+        for other in others {
+            self.event(other, Event::Disconnected { node: id });
+            self.event(id, Event::Disconnected { node: other });
+        }
+    }
+
+    /// Connects a node to all others.
+    pub(crate) fn rejoin(&mut self, id: NodeId) {
+        let others: Vec<NodeId> = self.members.keys().copied().filter(|n| *n != id).collect();
+        for other in others {
+            self.event(other, Event::Connected { node: id });
+            self.event(id, Event::Connected { node: other });
+        }
+    }
+
+    /// Gives a node an event, and lets everything that follows happen.
+    pub(crate) fn event(&mut self, id: NodeId, event: Event) {
+        let now = self.now;
+        self.members.get_mut(&id).unwrap().node.handle(now, event);
+        self.run();
+    }
+
+    /// Lets time pass; every timer that comes due fires.
+    pub(crate) fn pass(&mut self, time: std::time::Duration) {
+        let until = self.now.monotonic + time;
+        loop {
+            let next = self.members.values().filter_map(|m| m.node.poll_timeout()).min();
+            let at = next.unwrap_or(until).min(until).max(self.now.monotonic);
+            let step = at.saturating_since(self.now.monotonic);
+            self.now.monotonic = at;
+            self.now.wall.0 += u64::try_from(step.as_micros()).unwrap();
+            let now = self.now;
+            for member in self.members.values_mut() {
+                if member.node.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+                    member.node.handle_timeout(now);
+                }
+            }
+            self.run();
+            if at >= until {
+                return;
+            }
+        }
+    }
+
+    /// Lets held stores end.
+    pub(crate) fn release_disks(&mut self) {
+        self.held_disks.clear();
+        let ids: Vec<NodeId> = self.members.keys().copied().collect();
+        for id in ids {
+            while let Some((store, writes)) = self.members.get_mut(&id).unwrap().held.pop_front() {
+                self.apply(id, &writes);
+                let result = StoreResult::Applied { synced: true };
+                self.event(id, Event::Stored { store, result });
+            }
+        }
+    }
+
+    fn apply(&mut self, id: NodeId, writes: &[StoreWrite]) {
+        let disk = &mut self.members.get_mut(&id).unwrap().disk;
+        for write in writes {
+            match write.clone() {
+                StoreWrite::Put { column, key, value } => {
+                    self.object_writes += u64::from(column == Column::Objects);
+                    disk.insert((column, key), value);
+                }
+                StoreWrite::Delete { column, key } => {
+                    disk.remove(&(column, key));
+                }
+                StoreWrite::DeleteRange { column, from, to } => {
+                    disk.retain(|(c, key), _| *c != column || *key < from || *key >= to);
+                }
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let ids: Vec<NodeId> = self.members.keys().copied().collect();
+            let mut moved = false;
+            for id in ids {
+                while let Some(effect) =
+                    self.members.get_mut(&id).and_then(|m| m.node.poll_effect())
+                {
+                    moved = true;
+                    self.carry_out(id, effect);
+                }
+                if let Some(member) = self.members.get(&id) {
+                    member.node.check_invariants();
+                }
+            }
+            if let Some((from, to, envelope)) = self.wire.pop_front() {
+                moved = true;
+                if let Some(member) = self.members.get_mut(&to) {
+                    member.node.handle(self.now, Event::Received { from, envelope });
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, id: NodeId, effect: Effect) {
+        let now = self.now;
+        match effect {
+            Effect::Send { to, envelope, .. } => {
+                if !self.cut_links.contains(&(id, to)) {
+                    self.wire.push_back((id, to, envelope));
+                }
+            }
+            Effect::Reply { client, reply } => {
+                let before = self.replies.insert(client, reply);
+                assert_eq!(before, None, "a request is answered once");
+            }
+            Effect::Load { load, column, key } => {
+                let member = self.members.get_mut(&id).unwrap();
+                let row = member.disk.get(&(column, key)).cloned();
+                let row = row.map_or(LoadedRow::Absent, LoadedRow::Found);
+                member.node.handle(now, Event::Loaded { load, row });
+            }
+            Effect::Store { store, writes, .. } => {
+                if self.full_disks.contains(&id) {
+                    let result = StoreResult::Refused;
+                    let member = self.members.get_mut(&id).unwrap();
+                    return member.node.handle(now, Event::Stored { store, result });
+                }
+                if self.held_disks.contains(&id) {
+                    self.members.get_mut(&id).unwrap().held.push_back((store, writes));
+                    return;
+                }
+                self.apply(id, &writes);
+                let result = StoreResult::Applied { synced: true };
+                self.members
+                    .get_mut(&id)
+                    .unwrap()
+                    .node
+                    .handle(now, Event::Stored { store, result });
+            }
+            Effect::Scan { scan, column, from, to, rows_max, .. } => {
+                let member = self.members.get_mut(&id).unwrap();
+                let inside = |key: &Bytes| *key >= from && to.as_ref().is_none_or(|to| key < to);
+                let all: Vec<ScannedRow> = member
+                    .disk
+                    .iter()
+                    .filter(|((c, key), _)| *c == column && inside(key))
+                    .map(|((_, key), value)| ScannedRow {
+                        key: key.clone(),
+                        value: Some(value.clone()),
+                    })
+                    .collect();
+                let end = all.len() <= rows_max as usize;
+                let rows = all.into_iter().take(rows_max as usize).collect();
+                member.node.handle(now, Event::Scanned { scan, rows, end, failed: None });
+            }
+        }
+    }
+
+    /// Sends a request to a node, and says under which number its answer will be.
+    pub(crate) fn ask(&mut self, at: NodeId, request: Request) -> ClientId {
+        self.next_client += 1;
+        let client = ClientId(self.next_client);
+        self.event(at, Event::Requested { client, request });
+        client
+    }
+
+    /// The answer, if there is one yet.
+    pub(crate) fn answer(&self, client: ClientId) -> Option<&Reply> {
+        self.replies.get(&client)
+    }
+
+    /// Sends a request and expects its answer at once.
+    pub(crate) fn request(&mut self, at: NodeId, request: Request) -> Reply {
+        let client = self.ask(at, request);
+        self.replies.get(&client).expect("answered at once").clone()
+    }
+
+    pub(crate) fn get(&mut self, at: NodeId, key: &'static str) -> (Vec<Bytes>, String) {
+        let options = Options::default();
+        match self.request(at, Request::Get { name: name(key), options }) {
+            Reply::Object(object) => {
+                let mut values: Vec<Bytes> = object.siblings.into_iter().map(|s| s.value).collect();
+                values.sort();
+                (values, object.context)
+            }
+            other => panic!("not an object: {other:?}"),
+        }
+    }
+
+    pub(crate) fn put(
+        &mut self,
+        at: NodeId,
+        key: &'static str,
+        value: &'static str,
+        context: &str,
+    ) -> String {
+        let mutation = self.mutation(key, Some(value), context);
+        match self.request(at, Request::Mutate(mutation)) {
+            Reply::Stored { context, .. } => context,
+            other => panic!("not stored: {other:?}"),
+        }
+    }
+
+    pub(crate) fn mutation(
+        &mut self,
+        key: &'static str,
+        value: Option<&'static str>,
+        context: &str,
+    ) -> Mutation {
+        self.next_client += 1;
+        let content = match value {
+            Some(value) => Content::Value {
+                bytes: Bytes::from_static(value.as_bytes()),
+                content_type: Bytes::from_static(b"text/plain"),
+            },
+            None => Content::Tombstone,
+        };
+        Mutation {
+            name: name(key),
+            content,
+            contexts: if context.is_empty() { Vec::new() } else { vec![context.to_owned()] },
+            request: RequestId(self.next_client.into()),
+            retry: false,
+            options: Options::default(),
+        }
+    }
+
+    /// What a node's disk holds of a key.
+    pub(crate) fn stored(&self, at: NodeId, key: &'static str) -> Record {
+        let row = self.members[&at].disk.get(&(Column::Objects, rows::object_key(&name(key))));
+        row.map_or_else(Record::new, |row| StoredRecord::decode(row).unwrap().record)
+    }
+
+    pub(crate) fn counters(&self, at: NodeId) -> dynamo_protocol::Counters {
+        *self.members[&at].node.counters()
+    }
+
+    /// Nodes in the replica set of a key, in a cluster where some are not.
+    pub(crate) fn holds(&self, at: NodeId, key: &'static str) -> bool {
+        !self.stored(at, key).is_empty()
+    }
+}

@@ -1,0 +1,9 @@
+//! The node machine, several of them together, without a network or a disk.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod buckets;
+mod cluster;
+mod gets;
+mod puts;
+mod restarts;
