@@ -85,9 +85,8 @@ pub struct Evidence {
     pub strays: Vec<String>,
     /// When a node lost what it had not synced.
     pub power_losses: Vec<(Instant, HostIndex)>,
-    /// When a node could not have been asked by another: it was down, paused, cut off, or its disk
-    /// did not answer.
-    pub unreachable: Vec<(Instant, Instant)>,
+    /// When the faults ended.
+    pub healed: Option<Instant>,
     /// What reading again did.
     pub quiet: Quiet,
     /// Requests after healing that did not succeed.

@@ -77,13 +77,19 @@ pub enum NetworkEvent {
     },
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Link {
     cut: bool,
     /// Whether the sending side believes in the connection.
     open: bool,
     last_arrival: [Instant; 3],
     held: Vec<(Lane, Box<Envelope>)>,
+}
+
+impl Link {
+    fn new() -> Self {
+        Self { cut: false, open: false, last_arrival: [Instant::ZERO; 3], held: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,7 +112,8 @@ pub struct Network {
     paused: Vec<bool>,
     links: Vec<Link>,
     pairs: Vec<Pair>,
-    healed: bool,
+    /// Single messages get lost, doubled or overtaken only in a storm.
+    storm: bool,
 }
 
 impl Network {
@@ -119,10 +126,10 @@ impl Network {
             random,
             up: vec![false; count],
             paused: vec![false; count],
-            links: vec![Link::default(); count * count],
+            links: vec![Link::new(); count * count],
             pairs: vec![Pair::default(); count * count],
             nodes,
-            healed: false,
+            storm: false,
         }
     }
 
@@ -173,11 +180,11 @@ impl Network {
             }
             return;
         }
-        if !self.healed && self.random.chance(self.knobs.loss_per_mille) {
+        if self.storm && self.random.chance(self.knobs.loss_per_mille) {
             markers.hit(Marker::MessageLost);
             return;
         }
-        if !self.healed && self.random.chance(self.knobs.duplicate_per_mille) {
+        if self.storm && self.random.chance(self.knobs.duplicate_per_mille) {
             markers.hit(Marker::MessageDoubled);
             self.travel(now, (from, to, lane), envelope.clone(), queue);
         }
@@ -192,11 +199,11 @@ impl Network {
         queue: &mut EventQueue<Happening>,
     ) {
         let mut delay = self.random.duration(self.knobs.delay_min, self.knobs.delay_max);
-        if !self.healed && self.random.chance(self.knobs.straggling_per_mille) {
+        if self.storm && self.random.chance(self.knobs.straggling_per_mille) {
             delay += self.random.duration(Duration::ZERO, Duration::from_millis(500));
         }
         let mut at = now + delay;
-        if self.healed || !self.knobs.reorder {
+        if !self.storm || !self.knobs.reorder {
             let slot = match lane {
                 Lane::Foreground(number) => usize::from(number % 2),
                 Lane::Background => 2,
@@ -254,9 +261,14 @@ impl Network {
         self.review(now, from, to, queue);
     }
 
+    /// From now on single messages may get lost, doubled or overtaken.
+    pub fn begin_storm(&mut self) {
+        self.storm = true;
+    }
+
     /// From now on no link is cut and no message lost, doubled or overtaken.
     pub fn heal(&mut self, now: Instant, queue: &mut EventQueue<Happening>) {
-        self.healed = true;
+        self.storm = false;
         for from in (0..self.count()).map(HostIndex) {
             for to in self.peers(from) {
                 self.link(from, to).cut = false;
@@ -310,7 +322,6 @@ impl Network {
         &mut self,
         now: Instant,
         event: NetworkEvent,
-        queue: &mut EventQueue<Happening>,
         markers: &mut Markers,
     ) -> Vec<(HostIndex, Event)> {
         match event {
@@ -348,7 +359,6 @@ impl Network {
                     link.last_arrival = [now; 3];
                     news.push((one, Event::Connected { node: self.nodes[other.index()] }));
                 }
-                let _ = queue;
                 news
             }
         }

@@ -1,0 +1,297 @@
+//! A node's turns: events in, effects out, as the shell's event loop does it.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use dynamo_messages::{Envelope, PeerMessage, Reply};
+use dynamo_protocol::{ClientId, Column, Effect, Event, Lane, LoadedRow, StoreResult, StoreWrite};
+use dynamo_types::NodeId;
+use dynamo_versioning::{Record, StoredRecord};
+
+use super::{Answer, Cluster, Happening, PendingScan};
+use crate::disk::{Committed, Crash};
+use crate::history::HostIndex;
+use crate::markers::Marker;
+use crate::wire;
+
+/// Events that one turn takes at most, as the shell does.
+const TURN_EVENTS_MAX: usize = 256;
+
+impl Cluster {
+    /// Puts an event into a node's inbox. The inbox is bounded by what the node itself asked for
+    /// and by what connections carry.
+    pub(super) fn deliver(&mut self, host: HostIndex, event: Event) {
+        if self.host(host).machine.is_none() {
+            return;
+        }
+        self.host(host).inbox.push_back(event);
+        self.schedule_turn(host);
+    }
+
+    pub(super) fn schedule_turn(&mut self, host: HostIndex) {
+        let state = self.host(host);
+        if state.turn_pending || state.paused {
+            return;
+        }
+        state.turn_pending = true;
+        let process = state.process;
+        let lag = self.random.duration(Duration::from_micros(1), Duration::from_micros(60));
+        self.schedule(lag, Happening::Turn { host, process });
+    }
+
+    /// Hands the inbox to the machine and does what it asks.
+    pub(super) fn turn(&mut self, host: HostIndex) {
+        let now = self.now;
+        let state = self.host(host);
+        state.turn_pending = false;
+        if state.paused {
+            return;
+        }
+        let count = state.inbox.len().min(TURN_EVENTS_MAX);
+        let mut events: Vec<Event> = state.inbox.drain(..count).collect();
+        let mut effects = Vec::new();
+        let mut first = true;
+        // Rows that are in the cache come back in the same turn.
+        while first || !events.is_empty() {
+            first = false;
+            for event in events.drain(..) {
+                self.trace.note(now, 1, [u64::from(host.0), event_kind(&event)]);
+                self.trace.line(now, || format!("{host} <- {event:?}"));
+                let state = &mut self.hosts[host.index()];
+                let clock = state.now(now);
+                let Some(machine) = state.machine.as_mut() else { return };
+                machine.handle(clock, event);
+                machine.check_invariants();
+                if self.options.drain_each_event {
+                    effects.extend(core::iter::from_fn(|| machine.poll_effect()));
+                }
+            }
+            let state = &mut self.hosts[host.index()];
+            let clock = state.now(now);
+            let Some(machine) = state.machine.as_mut() else { return };
+            if machine.poll_timeout().is_some_and(|at| at <= clock.monotonic) {
+                self.trace.note(now, 2, [u64::from(host.0), 0]);
+                machine.handle_timeout(clock);
+                machine.check_invariants();
+            }
+            effects.extend(core::iter::from_fn(|| machine.poll_effect()));
+            if !self.do_effects(host, &mut effects, &mut events) {
+                return;
+            }
+        }
+        self.arm_timer(host);
+        if !self.host(host).inbox.is_empty() {
+            self.schedule_turn(host);
+        }
+    }
+
+    /// Does what the machine asks; false if the node died over it.
+    fn do_effects(
+        &mut self,
+        host: HostIndex,
+        effects: &mut Vec<Effect>,
+        at_once: &mut Vec<Event>,
+    ) -> bool {
+        let mut dies = false;
+        if self.host(host).dies_mid_turn && is_dangerous(effects) {
+            dies = true;
+            self.host(host).dies_mid_turn = false;
+            // The shell writes messages and stores in two places: either may get further.
+            match self.fault_random.below(3) {
+                0 => effects.truncate(self.fault_random.index(effects.len())),
+                1 => effects.retain(|effect| !matches!(effect, Effect::Store { .. })),
+                _ => effects.retain(|effect| matches!(effect, Effect::Store { .. })),
+            }
+        }
+        for effect in effects.drain(..) {
+            self.do_effect(host, effect, at_once);
+        }
+        if dies {
+            self.markers.hit(Marker::CrashedMidTurn);
+            let crash = if self.fault_random.chance(500) { Crash::Process } else { Crash::Power };
+            self.crash(host, crash);
+        }
+        !dies
+    }
+
+    fn do_effect(&mut self, host: HostIndex, effect: Effect, at_once: &mut Vec<Event>) {
+        self.trace.note(self.now, 3, [u64::from(host.0), effect_kind(&effect)]);
+        self.trace.line(self.now, || format!("{host} -> {effect:?}"));
+        let process = self.host(host).process;
+        match effect {
+            Effect::Send { to, lane, envelope } => self.send(host, to, lane, envelope),
+            Effect::Reply { client, reply } => self.reply(host, client, reply),
+            Effect::Load { load, column, key } => match self.host(host).disk.load_delay() {
+                None => {
+                    let row = self.load(host, column, &key);
+                    at_once.push(Event::Loaded { load, row });
+                }
+                Some(delay) => {
+                    self.schedule(delay, Happening::Loaded { host, process, load, column, key });
+                }
+            },
+            Effect::Store { store, writes, durability } => {
+                if let Some(delay) = self.host(host).disk.submit(store, writes, durability) {
+                    self.schedule(delay, Happening::Committed { host, process });
+                }
+            }
+            Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
+                let limits = (index(rows_max), index(bytes_max));
+                let delay = self.host(host).disk.load_delay().unwrap_or_default();
+                let scan = PendingScan { scan, column, from, to, limits };
+                self.schedule(delay, Happening::Scanned { host, process, scan });
+            }
+        }
+    }
+
+    fn send(&mut self, host: HostIndex, to: NodeId, lane: Lane, envelope: Envelope) {
+        if let PeerMessage::Write(write) = &envelope.message
+            && let Some(key) = self.key_of_name(&write.name)
+        {
+            let partition = self.keys[usize::from(key.0)].2;
+            for piece in &write.pieces {
+                self.observer.see(self.now, (partition, key), piece, host);
+            }
+        }
+        let envelope = if self.options.check_encoding {
+            self.markers.hit(Marker::Encoded);
+            wire::through_bytes(&envelope)
+        } else {
+            envelope
+        };
+        let Some(to) = self.index_of(to) else {
+            self.odd(format!("{host} sends to {to}, which is no member"));
+            return;
+        };
+        let route = (host, to, lane);
+        self.network.send(self.now, route, Box::new(envelope), &mut self.queue, &mut self.markers);
+    }
+
+    fn reply(&mut self, host: HostIndex, client: ClientId, reply: Reply) {
+        let attempt = client.0;
+        let process = self.host(host).process;
+        match self.attempts.get_mut(&attempt) {
+            Some(waiting) if waiting.process == Some(process) => waiting.process = None,
+            Some(_) | None => {
+                self.odd(format!("{host} answers attempt {attempt} twice: {reply:?}"));
+                return;
+            }
+        }
+        let lost = self.storm && self.random.chance(self.options.workload.reply_loss_per_mille);
+        if lost {
+            self.markers.hit(Marker::ReplyLost);
+            return;
+        }
+        let latency = self.client_latency();
+        let answer = Box::new(Answer::Reply(reply));
+        self.schedule(latency, Happening::AnswerArrives { attempt, answer });
+    }
+
+    pub(super) fn load(&mut self, host: HostIndex, column: Column, key: &Bytes) -> LoadedRow {
+        let row = self.host(host).disk.load(column, key);
+        if row == LoadedRow::Damaged {
+            self.markers.hit(Marker::DamageRead);
+        }
+        row
+    }
+
+    /// A group of stores has ended: tell the node and look at what was stored.
+    pub(super) fn commit(&mut self, host: HostIndex) {
+        let process = self.host(host).process;
+        let (Committed { results, applied }, next) = self.host(host).disk.commit();
+        if let Some(delay) = next {
+            self.schedule(delay, Happening::Committed { host, process });
+        }
+        for write in applied {
+            if let StoreWrite::Put { column: Column::Objects, key, value } = write {
+                self.object_rows_written += 1;
+                self.trace.note_bytes(&value);
+                self.observe_store(host, &key, &value);
+            }
+        }
+        for (store, result) in results {
+            if result == StoreResult::Refused {
+                self.markers.hit(Marker::StoreRefused);
+            }
+            self.trace.note(self.now, 4, [u64::from(host.0), store.0]);
+            self.deliver(host, Event::Stored { store, result });
+        }
+    }
+
+    fn observe_store(&mut self, host: HostIndex, row: &Bytes, value: &Bytes) {
+        let Some(key) = self.key_of_row.get(row).copied() else { return };
+        let partition = self.keys[usize::from(key.0)].2;
+        match StoredRecord::decode(value) {
+            Ok(stored) => {
+                self.observe(host, (partition, key), &stored.record);
+                self.observer.stored(self.now, host, &stored.record);
+            }
+            Err(error) => self.odd(format!("{host} stores a row that does not decode: {error}")),
+        }
+    }
+
+    fn observe(
+        &mut self,
+        host: HostIndex,
+        place: (dynamo_types::PartitionId, crate::history::KeyIndex),
+        record: &Record,
+    ) {
+        self.observer.see(self.now, place, record, host);
+    }
+
+    fn arm_timer(&mut self, host: HostIndex) {
+        let now = self.now;
+        let state = self.host(host);
+        let Some(machine) = &state.machine else { return };
+        let Some(at) = machine.poll_timeout() else { return };
+        let due = dynamo_types::Instant(at.0.saturating_sub(state.monotonic_base));
+        // The shell's timer cannot fire in the past, nor twice in the same microsecond.
+        let due = due.max(now + Duration::from_micros(1));
+        if state.armed.is_none_or(|armed| due < armed) {
+            state.armed = Some(due);
+            let process = state.process;
+            self.queue.push(due, Happening::Timer { host, process });
+        }
+    }
+
+    pub(super) fn odd(&mut self, what: String) {
+        self.trace.line(self.now, || format!("ODD {what}"));
+        self.evidence.odd_replies.push(what);
+    }
+}
+
+/// Effects that only half done would be worst.
+fn is_dangerous(effects: &[Effect]) -> bool {
+    let stores = effects.iter().any(|effect| matches!(effect, Effect::Store { .. }));
+    let sends = effects.iter().any(|effect| {
+        matches!(effect, Effect::Send { envelope, .. }
+            if matches!(envelope.message, PeerMessage::Write(_) | PeerMessage::WriteReply(_)))
+    });
+    stores || sends
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).expect("32 bits fit")
+}
+
+fn event_kind(event: &Event) -> u64 {
+    match event {
+        Event::Connected { node } => 16 + (node.0 & 0xffff) << 8,
+        Event::Disconnected { node } => 17 + (node.0 & 0xffff) << 8,
+        Event::Received { from, envelope } => 18 + (from.0 & 0xffff) * 256 + (envelope.hlc.0 << 20),
+        Event::Requested { client, .. } => 19 + (client.0 << 8),
+        Event::Loaded { load, .. } => 20 + (load.0 << 8),
+        Event::Stored { store, .. } => 21 + (store.0 << 8),
+        Event::Scanned { scan, .. } => 22 + (scan.0 << 8),
+    }
+}
+
+fn effect_kind(effect: &Effect) -> u64 {
+    match effect {
+        Effect::Send { to, envelope, .. } => 1 + (to.0 << 8) + (envelope.hlc.0 << 20),
+        Effect::Reply { client, .. } => 2 + (client.0 << 8),
+        Effect::Load { load, .. } => 3 + (load.0 << 8),
+        Effect::Store { store, writes, .. } => 4 + (store.0 << 8) + ((writes.len() as u64) << 40),
+        Effect::Scan { scan, .. } => 5 + (scan.0 << 8),
+    }
+}
