@@ -19,8 +19,8 @@ use dynamo_types::{
     Position, RequestId, WallTime,
 };
 use dynamo_versioning::{
-    Applied, DotClock, DotMint, HybridClock, Put, Record, StoredRecord, TooManySiblings, apply_put,
-    receive_delayed,
+    Applied, Content, DotClock, DotMint, HybridClock, Put, Record, StoredRecord, TooManySiblings,
+    apply_put, receive_delayed,
 };
 
 use crate::config::{NodeConfig, Recovered};
@@ -165,6 +165,9 @@ pub(crate) struct Replica {
     /// The last store that was applied without a sync, if no sync followed.
     unsynced: bool,
     stopped: bool,
+    /// Bytes of values in jobs that wait or are being stored; bounded by `bytes_max`.
+    bytes: usize,
+    bytes_max: usize,
     pub(crate) clock: HybridClock,
     effects: VecDeque<ReplicaEffect>,
 }
@@ -195,6 +198,8 @@ impl Replica {
                 .unwrap_or(u64::MAX),
             unsynced: false,
             stopped: false,
+            bytes: 0,
+            bytes_max: config.bytes_in_flight_max,
             clock: HybridClock::new(),
             effects: VecDeque::new(),
         };
@@ -353,8 +358,10 @@ impl Replica {
 
     /// Hands a change to its key's slot.
     pub(crate) fn submit(&mut self, name: &ObjectName, job: Job) {
-        if self.stopped {
-            return self.refuse(&job, true);
+        let bytes = job.value_bytes();
+        // A job that is alone is let in whatever its size: limits of values are checked elsewhere.
+        if self.stopped || (self.bytes > 0 && self.bytes + bytes > self.bytes_max) {
+            return self.refuse(&job, self.stopped);
         }
         let mut key = SlotKey { name: name.clone(), variant: 0 };
         if planted(PlantedBug::MergeWithoutSlot) && matches!(job, Job::Write(_)) {
@@ -365,8 +372,10 @@ impl Replica {
             if slot.queue.len() >= JOBS_PER_SLOT_MAX {
                 return self.refuse(&job, false);
             }
+            self.bytes += bytes;
             return slot.queue.push_back(job);
         }
+        self.bytes += bytes;
         let load = self.next_load();
         self.loads.insert(load, key.clone());
         let row = rows::object_key(name);
@@ -411,10 +420,7 @@ impl Replica {
                 self.run(now, &key, counters);
             }
             None => {
-                let jobs = self.slots.remove(&key).map(|slot| slot.queue).unwrap_or_default();
-                for job in jobs {
-                    self.refuse(&job, false);
-                }
+                self.refuse_all(&key, false);
             }
         }
         true
@@ -427,6 +433,15 @@ impl Replica {
         let partition = self.partition_count.partition_of(Position::of_object(name));
         self.partition(partition).mint.raise_floor();
         StoredRecord::default()
+    }
+
+    /// Refuses all that waits at a slot, and closes it.
+    fn refuse_all(&mut self, key: &SlotKey, stopped: bool) {
+        let jobs = self.slots.remove(key).map(|slot| slot.queue).unwrap_or_default();
+        for job in jobs {
+            self.bytes -= job.value_bytes();
+            self.refuse(&job, stopped);
+        }
     }
 
     fn refuse(&mut self, job: &Job, stopped: bool) {
@@ -457,6 +472,7 @@ impl Replica {
         let mut after = before.clone();
         let mut turn = SlotTurn::default();
         for job in slot.queue.drain(..) {
+            turn.bytes += job.value_bytes();
             match job {
                 Job::Put(put) => self.mint(now, partition, position, &mut after, put, &mut turn),
                 Job::Write(write) => {
@@ -465,6 +481,7 @@ impl Replica {
             }
         }
         if !turn.changed {
+            self.bytes -= turn.bytes;
             self.answer_unchanged(turn);
             return;
         }
@@ -482,7 +499,8 @@ impl Replica {
                 self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
             }
         }
-        slot.state = State::Storing { before, after, awaiting: turn.awaiting };
+        let (awaiting, bytes) = (turn.awaiting, turn.bytes);
+        slot.state = State::Storing { before, after, awaiting, bytes };
         self.slots.insert(key.clone(), slot);
     }
 
@@ -673,12 +691,13 @@ impl Replica {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        let State::Storing { before, after, awaiting } =
+        let State::Storing { before, after, awaiting, bytes } =
             core::mem::replace(&mut slot.state, State::Ready(StoredRecord::default()))
         else {
             return;
         };
         slot.state = State::Ready(if applied { after } else { before });
+        self.bytes -= bytes;
         for reply_to in awaiting {
             self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
         }
@@ -686,10 +705,7 @@ impl Replica {
         if idle {
             self.slots.remove(key);
         } else if self.stopped {
-            let jobs = self.slots.remove(key).map(|slot| slot.queue).unwrap_or_default();
-            for job in jobs {
-                self.refuse(&job, true);
-            }
+            self.refuse_all(key, true);
         } else {
             self.run(now, key, counters);
         }
@@ -715,6 +731,12 @@ impl Replica {
             assert!(slot.queue.len() <= JOBS_PER_SLOT_MAX, "a slot's queue is bounded");
             assert!(!matches!(slot.state, State::Ready(_)), "a slot at rest is closed");
         }
+        let held = |slot: &Slot| {
+            let waiting = slot.queue.iter().map(Job::value_bytes).sum::<usize>();
+            let storing = if let State::Storing { bytes, .. } = slot.state { bytes } else { 0 };
+            waiting + storing
+        };
+        assert_eq!(self.bytes, self.slots.values().map(held).sum::<usize>(), "bytes are counted");
     }
 }
 
@@ -725,6 +747,7 @@ struct SlotTurn {
     durability: Durability,
     entries: Vec<JournalEntry>,
     awaiting: Vec<ReplyTo>,
+    bytes: usize,
 }
 
 impl Default for SlotTurn {
@@ -734,6 +757,19 @@ impl Default for SlotTurn {
             durability: Durability::Buffered,
             entries: Vec::new(),
             awaiting: Vec::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl Job {
+    fn value_bytes(&self) -> usize {
+        match self {
+            Self::Put(put) => match &put.put.content {
+                Content::Value { bytes, .. } => bytes.len(),
+                Content::Tombstone => 0,
+            },
+            Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
         }
     }
 }
