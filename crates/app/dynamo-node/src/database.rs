@@ -1,0 +1,60 @@
+//! The node's database: opened, and read once at the start.
+
+use std::ops::{Bound, ControlFlow};
+
+use bytes::Bytes;
+use dynamo_protocol::{Column, Recovered};
+use dynamo_storage::{
+    OpenError, OpenOptions, Recovery, RocksDbEngine, ScanError, ScanItem, StorageEngine,
+};
+
+use crate::effect_executor::{columns, storage_column};
+use crate::settings::Settings;
+
+/// The database lies below the stamped directory, whose stamp is not its business.
+const DIRECTORY: &str = "database";
+
+/// Opens the database of a node.
+pub(crate) fn open(settings: &Settings) -> Result<RocksDbEngine, OpenError> {
+    let options = OpenOptions {
+        cache_bytes: settings.cache_bytes,
+        write_buffer_bytes: settings.write_buffer_bytes,
+        reserve_bytes: settings.free_bytes_min,
+        ..OpenOptions::new(settings.data.join(DIRECTORY), &columns())
+    };
+    let engine = RocksDbEngine::open(&options)?;
+    match engine.recovery() {
+        Recovery::Clean => {}
+        Recovery::TornTail => {
+            tracing::info!("the log ended within a write that nobody was told of");
+        }
+        Recovery::Shortened => tracing::error!(
+            "the log was damaged: this node's data is that of an earlier moment; reads that count \
+             on it alone may miss acknowledged writes until replicas have healed it"
+        ),
+    }
+    Ok(engine)
+}
+
+/// All rows of a column, in key order.
+pub(crate) fn recover(engine: &dyn StorageEngine, column: Column) -> Result<Recovered, ScanError> {
+    let mut meta = Vec::new();
+    let range = (Bound::Unbounded, Bound::Unbounded);
+    engine.scan(storage_column(column), &range, &mut |item| {
+        match item {
+            ScanItem::Row { key, value } => {
+                meta.push((Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value))));
+            }
+            ScanItem::DamagedRow { key } => {
+                tracing::error!(?key, "a row that the node starts with is damaged");
+                meta.push((Bytes::copy_from_slice(key), None));
+            }
+            ScanItem::DamagedRange { from, until } => {
+                tracing::error!(?from, ?until, "rows that the node starts with cannot be read");
+                meta.push((Bytes::copy_from_slice(from), None));
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(Recovered { meta })
+}

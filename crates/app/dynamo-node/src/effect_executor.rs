@@ -1,0 +1,275 @@
+//! Does what the machine asks: reads, writes, messages, replies.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dynamo_messages::encoding::encode_peer;
+use dynamo_protocol::{
+    Column, Effect, Event, LoadId, LoadedRow, ScanId, ScannedRow, StoreId, StoreResult, StoreWrite,
+};
+use dynamo_storage::{
+    Batch, CachedRead, Done, GroupCommit, GroupCommitLimits, ReadError, ReadPool, ReadPoolLimits,
+    ScanItem, StorageEngine, WriteError,
+};
+use dynamo_types::Durability;
+use tokio::sync::mpsc;
+
+use crate::links::Links;
+use crate::native;
+use crate::waiters::{Waiter, Waiters};
+
+/// Results on their way from the storage threads to the loop. The threads wait when it is full,
+/// the loop never waits for them; it takes far more at a turn than can pile up meanwhile.
+const RESULTS_MAX: usize = 8192;
+
+/// The columns of a node's database, in the order of [`storage_column`].
+#[must_use]
+pub(crate) fn columns() -> [dynamo_storage::ColumnSpec; 2] {
+    use dynamo_storage::{ColumnSpec, Purpose};
+    [
+        ColumnSpec { name: "objects", purpose: Purpose::Objects },
+        ColumnSpec { name: "meta", purpose: Purpose::Rows },
+    ]
+}
+
+/// The engine's number of a machine's column.
+#[must_use]
+pub(crate) fn storage_column(column: Column) -> dynamo_storage::Column {
+    dynamo_storage::Column(match column {
+        Column::Objects => 0,
+        Column::Meta => 1,
+    })
+}
+
+/// The disk, the links and those who wait for replies.
+pub(crate) struct EffectExecutor {
+    engine: Arc<dyn StorageEngine>,
+    commit: GroupCommit,
+    reads: ReadPool,
+    results: mpsc::Sender<Vec<Event>>,
+    pub(crate) links: Links,
+    pub(crate) waiters: Waiters,
+}
+
+impl EffectExecutor {
+    /// Starts the storage threads. What they report arrives at the receiver.
+    pub(crate) fn start(
+        engine: Arc<dyn StorageEngine>,
+        read_threads: usize,
+    ) -> std::io::Result<(Self, mpsc::Receiver<Vec<Event>>)> {
+        let (results, receiver) = mpsc::channel(RESULTS_MAX);
+        let commit_results = results.clone();
+        let commit =
+            GroupCommit::start(Arc::clone(&engine), GroupCommitLimits::default(), move |done| {
+                report(&commit_results, done.into_iter().map(stored).collect())
+            })?;
+        let limits = ReadPoolLimits { threads: read_threads, ..ReadPoolLimits::default() };
+        let reads = ReadPool::start(&engine, limits)?;
+        let executor = Self {
+            engine,
+            commit,
+            reads,
+            results,
+            links: Links::default(),
+            waiters: Waiters::default(),
+        };
+        Ok((executor, receiver))
+    }
+
+    /// Does one effect. What is known at once comes back as an event for the same turn.
+    pub(crate) fn execute(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Send { to, lane, envelope } => {
+                // Encoding is the dearest part: not for a member that cannot be reached.
+                if self.links.reaches(to) {
+                    self.links.send_to_node(to, transport_lane(lane), encode_peer(&envelope));
+                } else {
+                    self.links.counters.sends_without_link += 1;
+                }
+                None
+            }
+            Effect::Reply { client, reply } => {
+                match self.waiters.take(client) {
+                    Some(Waiter::Task(answer)) => {
+                        if answer.send(reply).is_err() {
+                            self.links.counters.replies_lost += 1;
+                        }
+                    }
+                    Some(Waiter::Native { link, id }) => {
+                        native::reply(&mut self.links, link, id, reply);
+                    }
+                    None => tracing::error!(?client, "a reply that nobody waits for"),
+                }
+                None
+            }
+            Effect::Load { load, column, key } => self.load(load, column, key),
+            Effect::Store { store, writes, durability } => self.store(store, writes, durability),
+            Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
+                self.scan(ScanRequest { scan, column, from, to, rows_max, bytes_max })
+            }
+        }
+    }
+
+    /// Reads from memory at once, from disk on a thread of the pool.
+    fn load(&mut self, load: LoadId, column: Column, key: Bytes) -> Option<Event> {
+        let column = storage_column(column);
+        match self.engine.get_cached(column, &key) {
+            Ok(CachedRead::Found(value)) => {
+                Some(Event::Loaded { load, row: LoadedRow::Found(value) })
+            }
+            Ok(CachedRead::Absent) => Some(Event::Loaded { load, row: LoadedRow::Absent }),
+            Err(error) => Some(Event::Loaded { load, row: unreadable(&error) }),
+            Ok(CachedRead::NotCached) => {
+                let results = self.results.clone();
+                let queued = self.reads.submit(Box::new(move |engine| {
+                    let row = match engine.get(column, &key) {
+                        Ok(Some(value)) => LoadedRow::Found(value),
+                        Ok(None) => LoadedRow::Absent,
+                        Err(error) => unreadable(&error),
+                    };
+                    report(&results, vec![Event::Loaded { load, row }]);
+                }));
+                queued.err().map(|_| Event::Loaded { load, row: LoadedRow::Failed })
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        store: StoreId,
+        writes: Vec<StoreWrite>,
+        durability: Durability,
+    ) -> Option<Event> {
+        let batch = Batch(writes.into_iter().map(storage_write).collect());
+        let durability = match durability {
+            Durability::Buffered => dynamo_storage::Durability::Buffered,
+            Durability::Synced => dynamo_storage::Durability::Synced,
+        };
+        let queued = self.commit.submit(store.0, batch, durability);
+        queued.err().map(|_| Event::Stored { store, result: StoreResult::Refused })
+    }
+
+    fn scan(&mut self, request: ScanRequest) -> Option<Event> {
+        let scan = request.scan;
+        let results = self.results.clone();
+        let queued = self.reads.submit(Box::new(move |engine| {
+            let event = request.run(engine);
+            report(&results, vec![event]);
+        }));
+        queued.err().map(|_| Event::Scanned {
+            scan,
+            rows: Vec::new(),
+            end: false,
+            failed: Some("the queue for reads is full".to_owned()),
+        })
+    }
+
+    /// Finishes what was queued and syncs everything.
+    pub(crate) fn finish(self) {
+        let Self { engine, commit, reads, .. } = self;
+        drop(reads);
+        drop(commit);
+        match engine.write(&[], dynamo_storage::Durability::Synced) {
+            Ok(()) => tracing::info!("the database is synced"),
+            Err(error) => tracing::error!(%error, "the last sync failed"),
+        }
+    }
+}
+
+struct ScanRequest {
+    scan: ScanId,
+    column: Column,
+    from: Bytes,
+    to: Option<Bytes>,
+    rows_max: u32,
+    bytes_max: u32,
+}
+
+impl ScanRequest {
+    fn run(self, engine: &dyn StorageEngine) -> Event {
+        let until = self.to.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (Bound::Included(self.from), until);
+        let mut rows: Vec<ScannedRow> = Vec::new();
+        let (mut bytes, mut end) = (0, true);
+        let rows_max = usize::try_from(self.rows_max).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(self.bytes_max).unwrap_or(usize::MAX);
+        let mut damaged_range = false;
+        let visit = &mut |item: ScanItem<'_>| {
+            if rows.len() >= rows_max || bytes >= bytes_max {
+                end = false;
+                return ControlFlow::Break(());
+            }
+            match item {
+                ScanItem::Row { key, value } => {
+                    bytes += key.len() + value.len();
+                    let value = Some(Bytes::copy_from_slice(value));
+                    rows.push(ScannedRow { key: Bytes::copy_from_slice(key), value });
+                }
+                ScanItem::DamagedRow { key } => {
+                    bytes += key.len();
+                    rows.push(ScannedRow { key: Bytes::copy_from_slice(key), value: None });
+                }
+                ScanItem::DamagedRange { .. } => damaged_range = true,
+            }
+            ControlFlow::Continue(())
+        };
+        let scanned = engine.scan(storage_column(self.column), &range, visit);
+        let failed = match scanned {
+            Err(error) => Some(error.to_string()),
+            Ok(()) if damaged_range => Some("a stretch of the range is damaged".to_owned()),
+            Ok(()) => None,
+        };
+        Event::Scanned { scan: self.scan, rows, end: end && failed.is_none(), failed }
+    }
+}
+
+fn report(results: &mpsc::Sender<Vec<Event>>, events: Vec<Event>) {
+    if results.blocking_send(events).is_err() {
+        tracing::debug!("the event loop ended before a result of the disk arrived");
+    }
+}
+
+fn stored(done: Done) -> Event {
+    let result = match done.result {
+        Ok(()) => StoreResult::Applied { synced: done.synced },
+        Err(WriteError::DiskFull { detail }) => {
+            tracing::warn!(%detail, "the disk is full: a write was refused");
+            StoreResult::Refused
+        }
+        Err(error) => {
+            tracing::error!(%error, "a write failed: this node takes no more writes");
+            StoreResult::Failed
+        }
+    };
+    Event::Stored { store: StoreId(done.ticket), result }
+}
+
+fn unreadable(error: &ReadError) -> LoadedRow {
+    tracing::error!(%error, "a row cannot be read");
+    match error {
+        ReadError::Damaged { .. } => LoadedRow::Damaged,
+        ReadError::Io { .. } => LoadedRow::Failed,
+    }
+}
+
+fn storage_write(write: StoreWrite) -> dynamo_storage::Write {
+    match write {
+        StoreWrite::Put { column, key, value } => {
+            dynamo_storage::Write::Put { column: storage_column(column), key, value }
+        }
+        StoreWrite::Delete { column, key } => {
+            dynamo_storage::Write::Delete { column: storage_column(column), key }
+        }
+        StoreWrite::DeleteRange { column, from, to } => {
+            dynamo_storage::Write::DeleteRange { column: storage_column(column), from, to }
+        }
+    }
+}
+
+fn transport_lane(lane: dynamo_protocol::Lane) -> dynamo_transport::Lane {
+    match lane {
+        dynamo_protocol::Lane::Foreground(number) => dynamo_transport::Lane::Foreground(number),
+        dynamo_protocol::Lane::Background => dynamo_transport::Lane::Background,
+    }
+}

@@ -1,0 +1,292 @@
+//! The one loop that touches the machine.
+//!
+//! A turn takes everything that has arrived, up to a bound, lets the machine handle it, and then
+//! does what the machine asks. Rows found in memory go back to the machine within the turn, so
+//! that all stores of a turn leave as one batch and share one sync.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dynamo_messages::encoding::decode_peer;
+use dynamo_protocol::{Event, Node};
+use dynamo_transport::{Events, LinkId, Role};
+use dynamo_types::{Instant, NodeId, Now};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::effect_executor::EffectExecutor;
+use crate::input::{Input, NodeStatus};
+use crate::links::Peer;
+use crate::native;
+use crate::waiters::Waiter;
+
+/// Inputs of one source taken in a turn: enough for a batch to be worth its sync, few enough that
+/// a turn stays below a few milliseconds and the tasks of sockets get their turn.
+const INPUTS_PER_TURN: usize = 256;
+
+/// How often a stopping loop looks whether it is idle: far below what people notice.
+const STOP_CHECK: Duration = Duration::from_millis(5);
+
+/// The loop's bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoopLimits {
+    /// Requests of one native client under way at once.
+    pub(crate) native_requests_max: usize,
+    /// How long requests may take after the loop was told to stop.
+    pub(crate) shutdown_grace: Duration,
+}
+
+/// Where the loop's inputs come from.
+pub(crate) struct Sources {
+    /// HTTP and the process itself.
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    /// The storage threads.
+    pub(crate) results: mpsc::Receiver<Vec<Event>>,
+    /// The transport.
+    pub(crate) events: Events,
+}
+
+/// The machine and its surroundings.
+pub(crate) struct EventLoop {
+    node: Node,
+    clock: Clock,
+    executor: EffectExecutor,
+    limits: LoopLimits,
+    /// Set when told to stop: the moment at which waiting ends.
+    stop_at: Option<Instant>,
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        node: Node,
+        clock: Clock,
+        executor: EffectExecutor,
+        limits: LoopLimits,
+    ) -> Self {
+        Self { node, clock, executor, limits, stop_at: None }
+    }
+
+    /// Runs until told to stop and idle, or until the grace is over; then finishes the disk's work.
+    pub(crate) async fn run(mut self, mut sources: Sources) {
+        let _aborts = AbortOnPanic;
+        let mut timer = pin!(tokio::time::sleep_until(self.clock.sleep_target(Instant::ZERO)));
+        loop {
+            let wake_at = self.wake_at();
+            if let Some(at) = wake_at {
+                let target = self.clock.sleep_target(at);
+                if timer.deadline() != target {
+                    timer.as_mut().reset(target);
+                }
+            }
+            let mut turn = Turn { loop_: &mut self, now: None };
+            tokio::select! {
+                biased;
+                Some(events) = sources.results.recv() => turn.results(events),
+                event = sources.events.next() => match event {
+                    Some(event) => turn.transport(event),
+                    None => break,
+                },
+                Some(input) = sources.inputs.recv() => turn.input(input),
+                () = timer.as_mut(), if wake_at.is_some() => {}
+            }
+            turn.take_the_rest(&mut sources);
+            turn.finish();
+            if self.is_done() {
+                break;
+            }
+            // The tasks of sockets share this thread: what they have ready makes the next turn's
+            // batch larger.
+            tokio::task::yield_now().await;
+        }
+        let unanswered = self.executor.waiters.len();
+        tracing::info!(unanswered, "the event loop ends");
+        self.executor.finish();
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let machine = self.node.poll_timeout();
+        let stop = self.stop_at.map(|_| self.clock.monotonic() + STOP_CHECK);
+        [machine, stop].into_iter().flatten().min()
+    }
+
+    fn is_done(&self) -> bool {
+        self.stop_at.is_some_and(|at| {
+            let idle = self.executor.waiters.len() == 0 && self.node.is_idle();
+            idle || self.clock.monotonic() >= at
+        })
+    }
+
+    fn status(&self) -> NodeStatus {
+        let mut counters: Vec<_> = self.node.counters().each().collect();
+        let links = &self.executor.links.counters;
+        counters.extend([
+            ("sends_without_link", links.sends_without_link),
+            ("sends_queue_full", links.sends_queue_full),
+            ("undecodable_peer_frames", links.undecodable_peer_frames),
+            ("undecodable_client_frames", links.undecodable_client_frames),
+            ("client_requests_over_cap", links.client_requests_over_cap),
+            ("replies_lost", links.replies_lost),
+        ]);
+        NodeStatus {
+            counters,
+            unreachable: self.node.unreachable_members(),
+            requests_waiting: self.executor.waiters.len(),
+            client_links: self.executor.links.client_count(),
+        }
+    }
+}
+
+/// One turn of the loop; the clock is read once, when the first thing happens.
+struct Turn<'a> {
+    loop_: &'a mut EventLoop,
+    now: Option<Now>,
+}
+
+impl Turn<'_> {
+    fn now(&mut self) -> Now {
+        *self.now.get_or_insert_with(|| self.loop_.clock.now())
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        self.loop_.node.handle(now, event);
+    }
+
+    fn take_the_rest(&mut self, sources: &mut Sources) {
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(events) = sources.results.try_recv() else { break };
+            self.results(events);
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Some(event) = sources.events.try_next() else { break };
+            self.transport(event);
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(input) = sources.inputs.try_recv() else { break };
+            self.input(input);
+        }
+    }
+
+    fn results(&mut self, events: Vec<Event>) {
+        for event in events {
+            self.handle(event);
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Request { request, answer } => {
+                if self.loop_.stop_at.is_some() {
+                    // The client is told to ask another node; a dropped reply is its own problem.
+                    let _told = answer.send(native::overloaded());
+                    return;
+                }
+                let client = self.loop_.executor.waiters.add(Waiter::Task(answer));
+                self.handle(Event::Requested { client, request });
+            }
+            Input::Status { answer } => {
+                // Whoever asked may have gone away.
+                let _told = answer.send(self.loop_.status());
+            }
+            Input::Stop => {
+                let grace = self.loop_.limits.shutdown_grace;
+                self.loop_.stop_at.get_or_insert(self.loop_.clock.monotonic() + grace);
+            }
+        }
+    }
+
+    fn transport(&mut self, event: dynamo_transport::Event) {
+        match event {
+            dynamo_transport::Event::Connected(link) => {
+                let node = match link.peer.role {
+                    Role::Node => match link.peer.name.as_str().parse::<NodeId>() {
+                        Ok(node) => Some(node),
+                        Err(error) => {
+                            tracing::warn!(peer = %link.peer, %error, "a node with a foreign name");
+                            link.sender.close();
+                            return;
+                        }
+                    },
+                    Role::Client | Role::Admin => None,
+                };
+                tracing::info!(peer = %link.peer, address = %link.remote_address, "connected");
+                if let Peer::Node(node) = self.loop_.executor.links.add(link, node) {
+                    self.handle(Event::Connected { node });
+                }
+            }
+            dynamo_transport::Event::Disconnected { link, peer, reason, .. } => {
+                tracing::info!(%peer, %reason, "disconnected");
+                if let Some(node) = self.loop_.executor.links.remove(link) {
+                    self.handle(Event::Disconnected { node });
+                }
+            }
+            dynamo_transport::Event::Frames { link, frames, .. } => {
+                match self.loop_.executor.links.peer(link) {
+                    Some(Peer::Node(from)) => {
+                        frames.into_iter().for_each(|frame| self.peer_frame(from, frame));
+                    }
+                    Some(Peer::Client) => {
+                        frames.into_iter().for_each(|frame| self.client_frame(link, frame));
+                    }
+                    None => {}
+                }
+            }
+            dynamo_transport::Event::Datagram { .. } => {}
+        }
+    }
+
+    fn peer_frame(&mut self, from: NodeId, frame: Bytes) {
+        match decode_peer(frame) {
+            Ok(envelope) => self.handle(Event::Received { from, envelope }),
+            Err(error) => {
+                // Its checksum was right, so the sender wrote it so: a newer version, or a bug.
+                tracing::warn!(%from, %error, "a message cannot be decoded");
+                self.loop_.executor.links.counters.undecodable_peer_frames += 1;
+            }
+        }
+    }
+
+    fn client_frame(&mut self, link: LinkId, frame: Bytes) {
+        let limit = self.loop_.limits.native_requests_max;
+        let links = &mut self.loop_.executor.links;
+        let Some((id, request)) = native::accept(links, link, frame, limit) else { return };
+        if self.loop_.stop_at.is_some() {
+            native::reply(links, link, id, native::overloaded());
+            return;
+        }
+        let client = self.loop_.executor.waiters.add(Waiter::Native { link, id });
+        self.handle(Event::Requested { client, request });
+    }
+
+    /// Fires timers and does what the machine asks, until it asks nothing more.
+    fn finish(&mut self) {
+        let now = self.now();
+        if self.loop_.node.poll_timeout().is_some_and(|at| now.monotonic >= at) {
+            self.loop_.node.handle_timeout(now);
+        }
+        let mut known: VecDeque<Event> = VecDeque::new();
+        loop {
+            while let Some(event) = known.pop_front() {
+                self.handle(event);
+            }
+            match self.loop_.node.poll_effect() {
+                Some(effect) => known.extend(self.loop_.executor.execute(effect)),
+                None => break,
+            }
+        }
+    }
+}
+
+/// A machine that panicked must not go on, and nobody may be answered from what it left behind.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the event loop panicked: the process ends");
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Liveness, readiness and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::State;
+use dynamo_types::Instant;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use serde::Serialize;
+
+use super::problem::{Problem, ProblemKind};
+use super::router::{answer, json};
+use super::state::HttpState;
+use crate::metrics;
+
+#[derive(Serialize)]
+struct AliveBody {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct ReadyBody {
+    status: &'static str,
+    /// Members without a connection now; a node is ready without them once they are judged down.
+    unreachable: Vec<String>,
+}
+
+/// `GET /healthz`: the process serves HTTP.
+pub(super) async fn alive() -> Response<Body> {
+    std::future::ready(json(&AliveBody { status: "alive" })).await
+}
+
+/// `GET /readyz`: recovered, and every member was connected or judged down.
+pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Response<Body> {
+    answer(readiness(&state).await)
+}
+
+async fn readiness(state: &HttpState) -> Result<Response<Body>, Problem> {
+    if state.is_stopping() {
+        return Err(Problem::new(ProblemKind::NotReady, "the node is stopping"));
+    }
+    let status = state.node.status().await.map_err(|error| Problem::of_ask(error, false))?;
+    let missing: Vec<_> = status.unreachable.iter().map(|node| state.name_of(*node)).collect();
+    let running = state.clock.monotonic().saturating_since(Instant::ZERO);
+    let judged = running >= state.settings.judged_down_after;
+    if missing.is_empty() || judged {
+        state.was_ready.store(true, Ordering::Relaxed);
+    }
+    if state.was_ready.load(Ordering::Relaxed) {
+        return Ok(json(&ReadyBody { status: "ready", unreachable: missing }));
+    }
+    let wait = state.settings.judged_down_after.saturating_sub(running);
+    let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+    let detail = format!("no connection yet to {}", missing.join(", "));
+    Err(Problem::retry(ProblemKind::NotReady, detail, wait))
+}
+
+impl HttpState {
+    fn name_of(&self, node: dynamo_types::NodeId) -> String {
+        let known = self.facts.members.iter().find(|member| member.node == node);
+        known.map_or_else(|| node.to_string(), |member| member.name.clone())
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(state): State<Arc<HttpState>>) -> Response<Body> {
+    answer(match state.node.status().await {
+        Err(error) => Err(Problem::of_ask(error, false)),
+        Ok(status) => {
+            let in_flight = state.in_flight.requests();
+            let text = metrics::render(&state.metrics, &state.sources, &status, in_flight);
+            let mut response = Response::new(Body::from(text));
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+            );
+            Ok(response)
+        }
+    })
+}

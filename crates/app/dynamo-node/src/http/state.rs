@@ -1,0 +1,95 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dynamo_protocol::MemberInfo;
+use dynamo_types::{Limits, NodeId, Replication};
+
+use super::limits::InFlight;
+use crate::access::AccessTable;
+use crate::clock::Clock;
+use crate::identity_files::ClusterSecret;
+use crate::input::NodeHandle;
+use crate::metrics::{HttpMetrics, NodeSources};
+use crate::settings::Settings;
+
+/// A member's names, for the readiness page.
+#[derive(Debug, Clone)]
+pub struct MemberName {
+    /// Its identity.
+    pub node: NodeId,
+    /// Its name for people.
+    pub name: String,
+}
+
+impl From<&MemberInfo> for MemberName {
+    fn from(member: &MemberInfo) -> Self {
+        Self { node: member.node, name: member.name.clone() }
+    }
+}
+
+/// What the HTTP interface knows of the cluster.
+#[derive(Debug, Clone)]
+pub struct HttpFacts {
+    /// This node.
+    pub node: NodeId,
+    /// All members.
+    pub members: Vec<MemberName>,
+    /// N.
+    pub replication: Replication,
+    /// Bounds on what clients may put.
+    pub limits: Limits,
+    /// From which idempotency keys become request ids, the same on all nodes.
+    pub secret: ClusterSecret,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct HttpState {
+    pub(super) node: NodeHandle,
+    pub(super) clock: Clock,
+    pub(super) facts: HttpFacts,
+    pub(super) access: AccessTable,
+    pub(super) in_flight: InFlight,
+    pub(super) settings: Settings,
+    pub(super) metrics: HttpMetrics,
+    pub(super) sources: NodeSources,
+    /// Set by the first `/readyz` that found every member connected or judged down.
+    pub(super) was_ready: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl HttpState {
+    /// The state of a server.
+    #[must_use]
+    pub fn new(
+        node: NodeHandle,
+        clock: Clock,
+        facts: HttpFacts,
+        settings: &Settings,
+        sources: NodeSources,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            clock,
+            access: AccessTable::new(settings.http.credentials.clone()),
+            in_flight: InFlight::new(settings.http.requests_max, settings.bytes_in_flight_max),
+            metrics: HttpMetrics::default(),
+            sources,
+            facts,
+            settings: settings.clone(),
+            was_ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on `/readyz` says 503.
+    pub fn begin_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,46 @@
+//! Writes the Prometheus text format, version 0.0.4.
+
+use std::fmt::{Display, Write as _};
+
+const WRITTEN: &str = "writing to a string does not fail";
+
+/// A page under construction.
+#[derive(Debug, Default)]
+pub(super) struct TextFormat {
+    text: String,
+}
+
+impl TextFormat {
+    /// The lines before the samples of a metric.
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
+        writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(WRITTEN);
+    }
+
+    /// One sample. Label values are ours: no quotes, no line breaks.
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        for (place, (label, text)) in labels.iter().enumerate() {
+            let open = if place == 0 { '{' } else { ',' };
+            write!(self.text, "{open}{label}=\"{text}\"").expect(WRITTEN);
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        writeln!(self.text, "{close} {value}").expect(WRITTEN);
+    }
+
+    /// A counter without labels; its name gets the suffix that counters have.
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        let name = format!("{name}_total");
+        self.head(&name, "counter", help);
+        self.sample(&name, &[], value);
+    }
+
+    /// A gauge without labels.
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+}
