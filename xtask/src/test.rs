@@ -12,37 +12,50 @@ pub(crate) struct Options {
     pub(crate) arguments: Vec<String>,
 }
 
-/// Sets up and runs the tests.
+/// Sets up and runs the tests, with all features unless the arguments choose: engines, test
+/// builders and the like hide behind them.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run(workspace)?;
     let mut cargo = workspace.cargo();
     cargo.arg("test");
-    if !names_packages(&options.arguments) {
+    if !names(&options.arguments, &["-p", "--package", "--workspace", "--all"]) {
         cargo.arg("--workspace");
+    }
+    if !names(&options.arguments, &["-F", "--features", "--all-features", "--no-default-features"])
+    {
+        cargo.arg("--all-features");
     }
     must_succeed(cargo.args(&options.arguments))
 }
 
-/// Whether the arguments choose packages themselves, which `--workspace` would overrule.
-fn names_packages(arguments: &[String]) -> bool {
-    arguments
-        .iter()
-        .take_while(|argument| *argument != "--")
-        .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
+/// Whether one of these options is among the arguments for Cargo, alone or with its value.
+fn names(arguments: &[String], options: &[&str]) -> bool {
+    let is_one = |argument: &String, option: &str| {
+        let is_short = !option.starts_with("--");
+        argument.strip_prefix(option).is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('=') || (is_short && !argument.starts_with("--"))
+        })
+    };
+    let for_cargo = arguments.iter().take_while(|argument| *argument != "--");
+    for_cargo.into_iter().any(|argument| options.iter().any(|option| is_one(argument, option)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::names_packages;
+    use super::names;
 
     #[test]
-    fn chosen_packages_are_tested_alone() {
-        let chosen = |line: &str| {
-            names_packages(&line.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>())
+    fn an_option_is_recognised_in_all_its_spellings() {
+        let named = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
+            names(&words, &["-p", "--package"])
         };
-        assert!(chosen("-p dynamo-ring"));
-        assert!(chosen("--package=dynamo-ring seam"));
-        assert!(!chosen("seam"));
-        assert!(!chosen("-- -p"), "what follows `--` is for the tests");
+        for line in ["-p dynamo-ring", "-pdynamo-ring", "seam --package=dynamo-ring", "--package a"]
+        {
+            assert!(named(line), "{line}");
+        }
+        for line in ["seam", "-- -p", "--packages", "--profile release"] {
+            assert!(!named(line), "{line}");
+        }
     }
 }
