@@ -19,9 +19,12 @@ pub fn collectable(record: &Record, wall: WallTime, cut: &DotSet) -> bool {
 }
 
 /// Cuts the context down to the siblings' dots if the whole of it is inside the cut; tells whether
-/// that removed anything. What was removed joins the horizon: the caller keeps the context from
-/// before, subtracts the one after, and hands the rest to
-/// [`DotClock::collected`](crate::DotClock::collected).
+/// that removed anything.
+///
+/// The *whole* context from before then joins the horizon
+/// ([`DotClock::collected`](crate::DotClock::collected)), the siblings' dots included: they are what
+/// replaced the rest. A horizon without them could lie inside the clock of a sender whose state is
+/// older than the replacement, and its record would bring the replaced versions back.
 pub fn shrink(record: &mut Record, cut: &DotSet) -> bool {
     let shortest = record.dots().collect::<DotSet>();
     if *record.context() == shortest || !record.context().is_subset_of(cut) {

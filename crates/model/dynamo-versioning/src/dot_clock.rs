@@ -16,7 +16,8 @@ use crate::record::Record;
 pub struct DotClock {
     /// Every version that was incorporated.
     pub dots: DotSet,
-    /// What collection removed: collected records' contexts and what was cut off living ones.
+    /// Whole contexts of records that were collected or cut down: what they covered is gone for
+    /// good wherever that is known.
     /// Always inside `dots`, except while the replica is incomplete.
     pub horizon: DotSet,
 }
@@ -67,9 +68,10 @@ impl DotClock {
         self.horizon.union_with(&other.horizon);
     }
 
-    /// Moves what collection removed beyond the horizon.
-    pub fn collected(&mut self, removed: &DotSet) {
-        self.horizon.union_with(removed);
+    /// Moves the whole context that a record had before it was collected or cut down beyond the
+    /// horizon.
+    pub fn collected(&mut self, context: &DotSet) {
+        self.horizon.union_with(context);
     }
 
     /// The clock's bytes: the dots, then the horizon.

@@ -155,6 +155,23 @@ fn history_02_a_context_shrinks_only_when_all_of_it_is_inside_the_cut() {
 }
 
 #[test]
+fn history_02_state_from_before_a_replacement_does_not_bring_back_what_was_cut_off() {
+    let [mut a, mut b] = [Replica::new(1), Replica::new(2)];
+    let old = b.write("old", &none());
+    a.receive(&old.write);
+    // b's record and clock set out for a, and arrive late.
+    let (late, late_clock) = (b.row.record.clone(), b.clock.clone());
+    let new = b.write("new", &old.reply_context);
+    a.receive(&new.write);
+    let before = a.row.record.context().clone();
+    assert!(shrink(&mut a.row.record, &a.clock.dots.intersection(&b.clock.dots)));
+    a.clock.collected(&before);
+
+    a.receive_state(&late, &late_clock);
+    assert_eq!(a.dots(), [new.dot]);
+}
+
+#[test]
 fn history_03_a_slow_clock_does_not_destroy_what_the_newest_wins_over() {
     let [mut a, mut b, mut c] = [Replica::new(1), Replica::new(2), Replica::new(3)];
     (a.wall, b.wall, c.wall) = (WallTime(10), WallTime(20), WallTime(5));

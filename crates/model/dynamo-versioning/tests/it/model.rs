@@ -32,16 +32,20 @@ pub(crate) fn first_failure(seeds: impl IntoIterator<Item = u64>) -> (Option<Str
         let (members, mut steps) = script::from_seed(seed);
         let Err(mut violation) = play(members, &steps) else { continue };
         let kind = kind_of(&violation);
-        // Last steps first: they are the likeliest to be of no use.
-        for at in (0..steps.len()).rev().chain((0..steps.len()).rev()) {
-            let mut shorter = steps.clone();
-            if at < shorter.len() {
+        loop {
+            let before = steps.len();
+            // Last steps first: they are the likeliest to be of no use.
+            for at in (0..before).rev() {
+                let mut shorter = steps.clone();
                 shorter.remove(at);
+                if let Err(same) = play(members, &shorter)
+                    && kind_of(&same) == kind
+                {
+                    (steps, violation) = (shorter, same);
+                }
             }
-            if let Err(same) = play(members, &shorter)
-                && kind_of(&same) == kind
-            {
-                (steps, violation) = (shorter, same);
+            if steps.len() == before {
+                break;
             }
         }
         let listing: String = steps.iter().map(|step| format!("  {step:?}\n")).collect();

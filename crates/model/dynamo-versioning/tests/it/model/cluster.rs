@@ -393,9 +393,7 @@ impl Cluster {
                 self.nodes[at].rows.remove(&(at, key));
                 self.nodes[at].clock.collected(before.context());
             } else if shrink(&mut row.record, &cut) {
-                let mut removed = before.context().clone();
-                removed.subtract(row.record.context());
-                self.nodes[at].clock.collected(&removed);
+                self.nodes[at].clock.collected(before.context());
                 self.nodes[at].rows.insert((at, key), row);
             }
         }
