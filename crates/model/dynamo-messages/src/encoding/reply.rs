@@ -358,7 +358,7 @@ fn read_cluster(
 fn read_ring(fields: Fields<'_>, wire: &ArchivedRingWire) -> Result<RingView, DecodeError> {
     let replication = replication(fields, wire.replication)?;
     let found = wire.replicas.len();
-    if found % usize::from(replication.get()) != 0 {
+    if !found.is_multiple_of(usize::from(replication.get())) {
         let uneven = FieldError::Uneven { found, n: replication.get() };
         return Err(fields.refuse("replicas", uneven));
     }
