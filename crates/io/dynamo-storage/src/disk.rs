@@ -1,7 +1,8 @@
 //! The engine on disk: RocksDB, set up so that it keeps the contract.
 //!
 //! - `options` says how it is laid out, each figure with its reason;
-//! - `recovery` opens it and finds out whether the log was whole;
+//! - `recovery` opens it and finds out whether the log was whole, `log_tail` helps it;
+//! - `rebuild` copies what is readable out of damaged files;
 //! - `status` tells RocksDB's failures apart;
 //! - `scan` walks past damage; `free_space` keeps a reserve; `statistics` reads figures.
 
@@ -23,7 +24,9 @@ use crate::error::{CheckpointError, ReadError, ScanError, StatisticsError, Write
 use crate::range::KeyRange;
 
 mod free_space;
+mod log_tail;
 mod options;
+mod rebuild;
 mod recovery;
 mod scan;
 mod statistics;
@@ -56,13 +59,20 @@ struct OpenColumn {
 }
 
 impl RocksDbEngine {
-    /// Opens the database, or creates it, with all its columns.
+    /// Opens the database, or creates it, with all its columns. If writes stopped because merging
+    /// met damaged files, what is still readable is first copied into a new database, which takes
+    /// its time and the space of a second copy.
     ///
     /// # Errors
     /// The directory is inaccessible or in use, the columns differ from those on disk, or files
     /// are missing or damaged beyond the log.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
+        rebuild::run_if_requested(options)?;
         let (db, recovery) = recovery::open(options)?;
+        Ok(Self::assemble(db, options, recovery))
+    }
+
+    fn assemble(db: DB, options: &OpenOptions, recovery: Recovery) -> Self {
         let columns = options
             .columns
             .iter()
@@ -71,7 +81,7 @@ impl RocksDbEngine {
         synced.set_sync(true);
         let mut cached = ReadOptions::default();
         cached.set_read_tier(ReadTier::BlockCache);
-        Ok(Self {
+        Self {
             db,
             columns: columns.collect(),
             recovery,
@@ -80,7 +90,7 @@ impl RocksDbEngine {
             synced,
             cached,
             stopped: AtomicBool::new(false),
-        })
+        }
     }
 
     /// What was found of the log when this engine was opened, or at an earlier opening that nobody
@@ -143,6 +153,23 @@ impl RocksDbEngine {
         encoded
     }
 
+    /// Judges a failed write, and stops writes if its effect is unknown: RocksDB might try again
+    /// behind our back, and nothing more may depend on that.
+    fn failed(&self, cause: &rocksdb::Error) -> WriteError {
+        let error = status::write_error(cause);
+        if error.is_certain() {
+            return error;
+        }
+        self.stopped.store(true, Ordering::Release);
+        tracing::error!(%error, "writes stop until a restart");
+        if status::is_damage(cause)
+            && let Err(error) = rebuild::request(self.db.path())
+        {
+            tracing::error!(%error, "cannot ask for a rebuild at the next start");
+        }
+        error
+    }
+
     fn read(
         &self,
         column: Column,
@@ -192,15 +219,7 @@ impl StorageEngine for RocksDbEngine {
             Durability::Buffered => &self.buffered,
             Durability::Synced => &self.synced,
         };
-        self.db.write_opt(self.encode(batches), options).map_err(|error| {
-            let error = status::write_error(&error);
-            if !error.is_certain() {
-                // RocksDB might try again behind our back; nothing more may depend on it.
-                self.stopped.store(true, Ordering::Release);
-                tracing::error!(%error, "writes stop until a restart");
-            }
-            error
-        })
+        self.db.write_opt(self.encode(batches), options).map_err(|error| self.failed(&error))
     }
 
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
@@ -222,7 +241,7 @@ impl StorageEngine for RocksDbEngine {
         range: &KeyRange,
         visit: &mut Visit<'_>,
     ) -> Result<(), ScanError> {
-        scan::scan(self, ReadOptions::default(), column, range, visit)
+        scan::scan(self, &self.db.snapshot(), column, range, visit)
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
@@ -256,17 +275,11 @@ struct DiskSnapshot<'a> {
     snapshot: SnapshotWithThreadMode<'a, DB>,
 }
 
-impl DiskSnapshot<'_> {
-    fn options(&self) -> ReadOptions {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
-        options
-    }
-}
-
 impl Snapshot for DiskSnapshot<'_> {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        self.engine.get_with(column, key, &self.options())
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        self.engine.get_with(column, key, &options)
     }
 
     fn scan(
@@ -275,6 +288,6 @@ impl Snapshot for DiskSnapshot<'_> {
         range: &KeyRange,
         visit: &mut Visit<'_>,
     ) -> Result<(), ScanError> {
-        scan::scan(self.engine, self.options(), column, range, visit)
+        scan::scan(self.engine, &self.snapshot, column, range, visit)
     }
 }

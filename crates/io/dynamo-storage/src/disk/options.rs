@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
-    Options,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
+    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options,
 };
 
 use crate::batch::{ColumnSpec, Purpose};
@@ -97,10 +97,18 @@ impl OpenOptions {
         options
     }
 
-    pub(super) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
+    pub(super) fn families(&self, merging: bool) -> Vec<ColumnFamilyDescriptor> {
         let cache = Cache::new_lru_cache(self.cache_bytes);
-        let each = self.columns.iter();
-        each.map(|spec| ColumnFamilyDescriptor::new(spec.name, self.family(spec, &cache))).collect()
+        // RocksDB insists on a column of its own. It stays empty, but the largest buffer of all
+        // columns is also the space that RocksDB waits for after it ran out.
+        let unused = ColumnSpec { name: DEFAULT_COLUMN_FAMILY_NAME, purpose: Purpose::Rows };
+        let each = self.columns.iter().chain([&unused]);
+        each.map(|spec| {
+            let mut options = self.family(spec, &cache);
+            options.set_disable_auto_compactions(!merging);
+            ColumnFamilyDescriptor::new(spec.name, options)
+        })
+        .collect()
     }
 
     fn family(&self, spec: &ColumnSpec, cache: &Cache) -> Options {

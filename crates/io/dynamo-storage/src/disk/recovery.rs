@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, DBRecoveryMode, ErrorKind};
 use thiserror::Error;
 
-use super::OpenOptions;
+use super::{OpenOptions, log_tail};
 
 /// Left in the database's directory from before a shortened log is cut until its owner confirms
 /// that it acted on it.
@@ -26,8 +26,8 @@ pub enum Recovery {
     /// The log ended in the middle of a record, as after a power loss or a kill during a write.
     /// That record was never reported as synced; all before it is there.
     TornTail,
-    /// A record in the log was damaged, and it and everything after it is gone, synced writes
-    /// among it. What is there is the state of an earlier moment.
+    /// Synced writes may be missing: a record in the log was damaged, so it and everything after
+    /// it is gone; or other files were, and the rows in them are gone.
     Shortened,
 }
 
@@ -65,7 +65,17 @@ pub enum OpenError {
     },
 }
 
+/// Opens the database for use.
 pub(super) fn open(options: &OpenOptions) -> Result<(DB, Recovery), OpenError> {
+    open_with(options, true)
+}
+
+/// Opens the database such that nothing reads its files but who asks for rows.
+pub(super) fn open_without_merging(options: &OpenOptions) -> Result<(DB, Recovery), OpenError> {
+    open_with(options, false)
+}
+
+fn open_with(options: &OpenOptions, merging: bool) -> Result<(DB, Recovery), OpenError> {
     check_names(options)?;
     let path = || options.directory.clone();
     let io_error = |error: io::Error| OpenError::Io { path: path(), detail: error.to_string() };
@@ -73,7 +83,7 @@ pub(super) fn open(options: &OpenOptions) -> Result<(DB, Recovery), OpenError> {
     let unacknowledged = options.directory.join(MARKER).try_exists().map_err(io_error)?;
     let already = if unacknowledged { Recovery::Shortened } else { Recovery::Clean };
 
-    let strict = match open_as(options, DBRecoveryMode::AbsoluteConsistency) {
+    let strict = match open_as(options, merging, DBRecoveryMode::AbsoluteConsistency) {
         Ok(db) => return Ok((db, already)),
         Err(error) => error,
     };
@@ -82,11 +92,12 @@ pub(super) fn open(options: &OpenOptions) -> Result<(DB, Recovery), OpenError> {
     }
     tracing::warn!(error = %strict, "the log is not whole");
 
-    // Where the log ends if the only fault is an unfinished record. Reading only: nothing is
-    // changed on disk until the marker is.
-    let end_if_torn = end_of_torn_log(options);
+    // Where the log ends if the only fault is an unfinished record. Both questions only read:
+    // nothing is changed on disk until the marker is.
+    let follows = log_tail::something_follows_the_end(&options.directory).map_err(io_error)?;
+    let end_if_torn = if follows { None } else { end_of_torn_log(options) };
     mark(&options.directory).map_err(io_error)?;
-    let db = open_as(options, DBRecoveryMode::PointInTime)
+    let db = open_as(options, merging, DBRecoveryMode::PointInTime)
         .map_err(|error| open_error(&error, options))?;
     // Equal ends mean that no later record was left out, in this log file or a following one.
     if end_if_torn == Some(db.latest_sequence_number()) {
@@ -110,7 +121,7 @@ pub(super) fn acknowledge(directory: &Path) -> io::Result<()> {
 
 /// Leaves the marker, durably: the log is cut at opening, and a crash between that and the owner's
 /// reaction would otherwise make the next opening look clean.
-fn mark(directory: &Path) -> io::Result<()> {
+pub(super) fn mark(directory: &Path) -> io::Result<()> {
     File::create(directory.join(MARKER))?.sync_all()?;
     File::open(directory)?.sync_all()
 }
@@ -126,15 +137,20 @@ fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn open_as(options: &OpenOptions, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
-    DB::open_cf_descriptors(&options.database(mode), &options.directory, options.families())
+fn open_as(
+    options: &OpenOptions,
+    merging: bool,
+    mode: DBRecoveryMode,
+) -> Result<DB, rocksdb::Error> {
+    let families = options.families(merging);
+    DB::open_cf_descriptors(&options.database(mode), &options.directory, families)
 }
 
 /// The last sequence number in the log, if it is whole but for unfinished records at the ends of
 /// its files.
 fn end_of_torn_log(options: &OpenOptions) -> Option<u64> {
     let database = options.database(DBRecoveryMode::TolerateCorruptedTailRecords);
-    DB::open_cf_descriptors_read_only(&database, &options.directory, options.families(), false)
+    DB::open_cf_descriptors_read_only(&database, &options.directory, options.families(false), false)
         .inspect_err(|error| tracing::warn!(%error, "the log is not merely unfinished"))
         .ok()
         .map(|db| db.latest_sequence_number())

@@ -8,11 +8,14 @@ use crate::batch::Column;
 use crate::error::{ReadError, WriteError};
 
 /// Whether the bytes are gone rather than merely out of reach: a checksum that does not fit, a
-/// file that is too short, or a sector that the disk gave up on.
+/// file that is too short or missing, or a sector that the disk gave up on.
 pub(super) fn is_damage(error: &rocksdb::Error) -> bool {
     match error.kind() {
         ErrorKind::Corruption => true,
-        ErrorKind::IOError => error.as_ref().contains("Input/output error"),
+        ErrorKind::IOError => {
+            let text: &str = error.as_ref();
+            text.contains("Input/output error") || text.contains("No such file or directory")
+        }
         _ => false,
     }
 }

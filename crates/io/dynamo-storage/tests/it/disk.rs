@@ -1,5 +1,12 @@
 //! The engine on disk.
 
+mod files;
+mod kill;
+mod log;
+mod space;
+
+use std::fs;
+
 use dynamo_storage::conformance::{self, COLUMNS, Subject};
 use dynamo_storage::{Column, OpenOptions, Recovery, RocksDbEngine};
 use tempfile::TempDir;
@@ -45,4 +52,15 @@ impl Subject for Disk {
 #[test]
 fn rocksdb_keeps_the_contract() {
     conformance::check(&mut Disk { place: tempfile::tempdir().unwrap() });
+}
+
+/// What a killed process leaves behind, of one that may still run.
+fn copied(from: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    fs::create_dir(copy.path().join("rows")).unwrap();
+    for entry in fs::read_dir(from.path().join("rows")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.path().join("rows").join(entry.file_name())).unwrap();
+    }
+    copy
 }
