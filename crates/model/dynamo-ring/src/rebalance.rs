@@ -13,7 +13,11 @@
 //! **Laws** (`tests/properties.rs`): replicas of a partition are distinct nodes; no zone has more of
 //! them than the smallest bound that can be kept at all; every node holds the floor or ceiling of
 //! its ideal share and is first in the floor or ceiling of 1/N of that; the order of `members` does
-//! not matter; copies moved stay close to [`Plan::lower_bound`].
+//! not matter; no layout with the same targets moves fewer copies. In histories of joins and leaves
+//! of equal nodes in even zones, what is moved stays within 1.05 of [`Plan::lower_bound`].
+//!
+//! **Cost**: a first layout takes Q x N x S steps; a change about as many as copies move times the
+//! copies that a node holds. Chains, needed in tight zones only, take S x S steps each.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -43,7 +47,8 @@ pub struct Plan {
     pub layout: Layout,
     /// Copies of partitions that some node has to fetch.
     pub moved: u32,
-    /// No layout with these targets moves fewer.
+    /// No layout with these targets moves fewer: what nodes lack of their targets, and what has to
+    /// leave zones that hold too much. Zones and nodes that are nearly full can make more necessary.
     pub lower_bound: u32,
     /// Copies that each member holds in the new layout.
     pub targets: BTreeMap<NodeId, u32>,
@@ -111,8 +116,11 @@ pub fn rebalance(
     let targets = targets::targets(&members, &zones, &table);
     table.set_targets(targets);
     let short = table.total_deficit();
-    table.vacate_crowded_zones();
+    let crowded = table.vacate_crowded_zones();
     let lower_bound = short.max(table.vacancy_count());
+    if crowded {
+        augment::settle_free(&mut table);
+    }
     transfer::fill_vacancies(&mut table);
     transfer::give_surplus(&mut table);
     augment::settle(&mut table);

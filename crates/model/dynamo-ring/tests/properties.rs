@@ -10,8 +10,12 @@ use dynamo_types::{NodeId, PartitionCount, PartitionId, Replication};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+fn named(zone: u32) -> Zone {
+    Zone::new(format!("z{zone}"))
+}
+
 fn member(node: u64, weight: u32, zone: u32) -> RingMember {
-    RingMember { node: NodeId(node), weight, zone: Zone::new(format!("z{zone}")) }
+    RingMember { node: NodeId(node), weight, zone: named(zone) }
 }
 
 fn n(n: u8) -> Replication {
@@ -32,6 +36,12 @@ fn clusters(nodes: std::ops::Range<usize>, zones: u32) -> impl Strategy<Value = 
         let distinct: BTreeMap<u64, _> = nodes.into_iter().map(|m| (m.0, m)).collect();
         distinct.into_values().map(|(node, weight, zone)| member(node, weight, zone)).collect()
     })
+}
+
+/// One of each node.
+fn distinct(members: Vec<RingMember>) -> Vec<RingMember> {
+    let by_id: BTreeMap<NodeId, RingMember> = members.into_iter().map(|m| (m.node, m)).collect();
+    by_id.into_values().collect()
 }
 
 /// The smallest bound on replicas per zone that any layout of these members can keep.
@@ -121,6 +131,75 @@ fn moved(old: &Layout, new: &Layout) -> u32 {
     u32::try_from(new.iter().map(|(p, _)| joiners(p)).sum::<usize>()).expect("at most N x Q")
 }
 
+/// The fewest copies that any layout with these targets and zones moves: a flow of least cost from
+/// the nodes over (zone, row) to the rows, in which a copy that stays is free. Found one cheapest
+/// augmenting path at a time, by Bellman and Ford's relaxation: slow, and nothing like the solver.
+fn fewest_moved(old: &Layout, members: &[RingMember], targets: &BTreeMap<NodeId, u32>) -> i64 {
+    struct Arc {
+        from: usize,
+        to: usize,
+        room: i64,
+        cost: i64,
+    }
+    let n = old.replication().get();
+    let cap = i64::try_from(zone_cap(members, n)).expect("small");
+    let mut zones: Vec<&Zone> = members.iter().map(|m| &m.zone).collect();
+    zones.sort();
+    zones.dedup();
+    let rows: Vec<_> = old.iter().map(|(_, set)| *set).collect();
+    // Source, sink, members, rows, zones of rows.
+    let (row_at, zone_at) = (2 + members.len(), 2 + members.len() + rows.len());
+    let vertices = zone_at + rows.len() * zones.len();
+    let mut arcs: Vec<Arc> = Vec::new();
+    // Arcs come in pairs, there and back.
+    let mut connect = |from, to, room, cost: i64| {
+        arcs.push(Arc { from, to, room, cost });
+        arcs.push(Arc { from: to, to: from, room: 0, cost: -cost });
+    };
+    for (i, member) in members.iter().enumerate() {
+        connect(0, 2 + i, i64::from(targets[&member.node]), 0);
+        let zone = zones.iter().position(|z| *z == &member.zone).expect("listed");
+        for (row, set) in rows.iter().enumerate() {
+            let cost = i64::from(!set.contains(member.node));
+            connect(2 + i, zone_at + row * zones.len() + zone, 1, cost);
+        }
+    }
+    for row in 0..rows.len() {
+        connect(row_at + row, 1, i64::from(n), 0);
+        for zone in 0..zones.len() {
+            connect(zone_at + row * zones.len() + zone, row_at + row, cap, 0);
+        }
+    }
+    let mut total = 0;
+    for _ in 0..rows.len() * usize::from(n) {
+        let mut cost = vec![i64::MAX; vertices];
+        let mut by = vec![usize::MAX; vertices];
+        cost[0] = 0;
+        let mut relaxed = true;
+        while relaxed {
+            relaxed = false;
+            for (number, arc) in arcs.iter().enumerate() {
+                if arc.room > 0
+                    && cost[arc.from] != i64::MAX
+                    && cost[arc.from] + arc.cost < cost[arc.to]
+                {
+                    cost[arc.to] = cost[arc.from] + arc.cost;
+                    by[arc.to] = number;
+                    relaxed = true;
+                }
+            }
+        }
+        total += cost[1];
+        let mut at = 1;
+        while at != 0 {
+            arcs[by[at]].room -= 1;
+            arcs[by[at] ^ 1].room += 1;
+            at = arcs[by[at]].from;
+        }
+    }
+    total
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -142,6 +221,7 @@ proptest! {
     ) {
         let mut after = after;
         after.extend(before.iter().take(kept).cloned());
+        let after = distinct(after);
         prop_assume!(before.len().min(after.len()) >= usize::from(width));
         let old = first_layout(&before, n(width), q(bits)).unwrap().layout;
         let plan = rebalance(Some(&old), &after, n(width), q(bits)).unwrap();
@@ -149,6 +229,21 @@ proptest! {
         assert_fair(&plan, &after);
         prop_assert_eq!(plan.moved, moved(&old, &plan.layout));
         prop_assert!(plan.moved >= plan.lower_bound);
+    }
+
+    #[test]
+    fn no_layout_with_the_same_targets_moves_fewer_copies(
+        before in clusters(4..10, 5), joiners in clusters(0..3, 6), leavers in 0..3usize,
+        width in 1..=4u8, bits in 0..5u32,
+    ) {
+        let mut after: Vec<_> = before.iter().skip(leavers).cloned().collect();
+        after.extend(joiners);
+        let after = distinct(after);
+        prop_assume!(before.len().min(after.len()) >= usize::from(width));
+        let old = first_layout(&before, n(width), q(bits)).unwrap().layout;
+        let plan = rebalance(Some(&old), &after, n(width), q(bits)).unwrap();
+        let fewest = fewest_moved(&old, &after, &plan.targets);
+        prop_assert_eq!(i64::from(plan.moved), fewest, "the lower bound is {}", plan.lower_bound);
     }
 
     #[test]
@@ -197,37 +292,44 @@ proptest! {
     }
 }
 
-/// Joins and leaves in turn, in some order. Returns moved and lower bound per step.
-fn history(start: usize, zones: u32, bits: u32, steps: usize, seed: u64) -> Vec<(u32, u32)> {
+/// Random joins and leaves one at a time, which keep zones about equal, as an operator would. Returns
+/// (moved, lower bound) of each.
+fn history(
+    (start, zones, bits, seed): (usize, u32, u32, u64),
+    weights: [u32; 4],
+) -> Vec<(u32, u32)> {
     let mut random = seed;
     let mut draw = move |below: u64| {
         random =
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % below
     };
-    let weights = [1, 1, 2, 4];
-    let mut fresh = {
-        let mut next = 0;
-        move |zone: u64| {
-            next += 1;
-            let id = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(next);
-            member(id, weights[(next % 4) as usize], u32::try_from(zone).expect("few"))
-        }
+    let mut next = 0;
+    let mut fresh = |zone: u32| {
+        next += 1;
+        let id = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(next);
+        member(id, weights[(next % 4) as usize], zone)
     };
-    let mut members: Vec<_> = (0..start).map(|i| fresh(i as u64 % u64::from(zones))).collect();
+    let mut members: Vec<_> = (0..zones).cycle().take(start).map(&mut fresh).collect();
     let mut plan = first_layout(&members, n(3), q(bits)).expect("enough members");
     let mut costs = Vec::new();
-    for _ in 0..steps {
-        if draw(2) == 0 && members.len() > start / 2 {
-            let leaving = usize::try_from(draw(members.len() as u64)).expect("small");
-            // The zones stay, so that each step is a plain join or leave.
-            let zone = &members[leaving].zone;
-            if members.iter().filter(|m| m.zone == *zone).count() < 3 {
-                continue;
-            }
+    for _ in 0..30 {
+        let size_of = |zone: u32| members.iter().filter(|m| m.zone == named(zone)).count();
+        let zone = u32::try_from(draw(u64::from(zones))).expect("few");
+        let leaves = draw(2) == 0 && members.len() > start / 2;
+        let zone = if leaves {
+            (0..zones).max_by_key(|z| (size_of(*z), *z == zone)).expect("a zone")
+        } else {
+            (0..zones).min_by_key(|z| (size_of(*z), *z != zone)).expect("a zone")
+        };
+        // The zones stay, so that each step is a plain join or leave.
+        if leaves && size_of(zone) > 2 {
+            let skipped = usize::try_from(draw(size_of(zone) as u64)).expect("small");
+            let mut inside = (0..members.len()).filter(|i| members[*i].zone == named(zone));
+            let leaving = inside.nth(skipped).expect("counted");
             members.remove(leaving);
         } else {
-            members.push(fresh(draw(u64::from(zones))));
+            members.push(fresh(zone));
         }
         let old = plan.layout;
         plan = rebalance(Some(&old), &members, n(3), q(bits)).expect("enough members");
@@ -237,29 +339,38 @@ fn history(start: usize, zones: u32, bits: u32, steps: usize, seed: u64) -> Vec<
     costs
 }
 
-#[test]
-fn a_history_of_joins_and_leaves_moves_hardly_more_than_it_must() {
+/// The worst step and the whole of several histories, as multiples of the lower bound.
+fn worst_of_histories(weights: [u32; 4]) -> (f64, f64) {
     let mut worst = (0.0f64, 0.0f64);
-    for (start, zones, bits, seed) in [
-        (10, 1, 10, 1),
-        (20, 3, 10, 2),
-        (20, 4, 10, 3),
-        (20, 5, 12, 4),
-        (12, 2, 8, 5),
-        (31, 4, 10, 6),
-    ] {
-        let costs = history(start, zones, bits, 60, seed);
-        let step = costs.iter().map(|(m, lb)| f64::from(*m) / f64::from(*lb).max(1.0));
+    for shape in
+        [(10, 1, 9, 1), (20, 3, 9, 2), (20, 4, 9, 3), (20, 5, 9, 4), (12, 2, 8, 5), (31, 4, 8, 6)]
+    {
+        let costs = history(shape, weights);
+        let step =
+            costs.iter().map(|(moved, least)| f64::from(*moved) / f64::from((*least).max(1)));
         let step = step.fold(0.0, f64::max);
         let total = |pick: fn(&(u32, u32)) -> u32| f64::from(costs.iter().map(pick).sum::<u32>());
         let whole = total(|c| c.0) / total(|c| c.1);
-        println!(
-            "{start} nodes, {zones} zones, Q=2^{bits}: worst step {step:.3}, whole {whole:.3}"
-        );
         worst = (worst.0.max(step), worst.1.max(whole));
     }
-    assert!(worst.0 <= 1.5, "a step moved {} of its lower bound", worst.0);
-    assert!(worst.1 <= 1.05, "a history moved {} of its lower bound", worst.1);
+    worst
+}
+
+#[test]
+fn histories_of_equal_nodes_move_hardly_more_than_they_must() {
+    let (step, whole) = worst_of_histories([1, 1, 1, 1]);
+    assert!(step <= 1.25, "a step moved {step} of its lower bound");
+    assert!(whole <= 1.05, "a history moved {whole} of its lower bound");
+}
+
+/// Each step moves as few copies as any layout with its targets, which another test checks, but the
+/// lower bound does not see zones and full nodes: where heavy nodes are in nearly every row, a new
+/// copy often fits only after another one made room.
+#[test]
+fn histories_of_unequal_nodes_move_little_more_than_they_must() {
+    let (step, whole) = worst_of_histories([1, 1, 2, 4]);
+    assert!(step <= 1.75, "a step moved {step} of its lower bound");
+    assert!(whole <= 1.10, "a history moved {whole} of its lower bound");
 }
 
 #[test]
@@ -312,13 +423,11 @@ fn spread(members: &[RingMember]) -> (f64, f64) {
 fn the_load_of_a_lost_node_spreads_over_all_others() {
     let equal: Vec<_> = (0..12).map(|i| member(i + 100, 1, 0)).collect();
     let (least, most) = spread(&equal);
-    println!("equal weights: {least:.2} to {most:.2}");
     assert!(least > 0.8 && most < 1.2, "a survivor takes {least} to {most} of its part");
     // Heavy nodes are in many of the sets already and cannot stand in there, so that the light ones
     // take over more than their weight's part.
     let mixed: Vec<_> = (0..12).map(|i| member(i + 100, [1, 1, 2, 4][i as usize % 4], 0)).collect();
     let (least, most) = spread(&mixed);
-    println!("weights 1, 1, 2, 4: {least:.2} to {most:.2}");
     assert!(least > 0.4 && most < 2.0, "a survivor takes {least} to {most} of its part");
 }
 

@@ -40,6 +40,21 @@ struct Reached {
     from: usize,
 }
 
+/// Applies the chains that need no copy to be fetched: after members had to leave rows with a crowded
+/// zone, some may return in exchange for others. Transfers that cost come later, or they would take
+/// the places of these.
+pub(super) fn settle_free(table: &mut Table<'_>) {
+    if !is_unsettled(table) {
+        return;
+    }
+    let mut exchanges = Exchanges::of(table);
+    while let Some(chain) = find_chain(table, &exchanges, Prefer::Cheap) {
+        if chain.cost > 0 || !try_chain(table, &mut exchanges, &chain.steps) {
+            break;
+        }
+    }
+}
+
 /// Applies chains until every member holds its target and no place is vacant.
 pub(super) fn settle(table: &mut Table<'_>) {
     if !is_unsettled(table) {
@@ -48,11 +63,11 @@ pub(super) fn settle(table: &mut Table<'_>) {
     let mut exchanges = Exchanges::of(table);
     while is_unsettled(table) {
         let done = find_chain(table, &exchanges, Prefer::Cheap)
-            .is_some_and(|chain| try_chain(table, &mut exchanges, &chain));
+            .is_some_and(|chain| try_chain(table, &mut exchanges, &chain.steps));
         if !done {
             let chain = find_chain(table, &exchanges, Prefer::Short);
             let chain = chain.expect("an unbalanced table has a chain that improves it");
-            let done = try_chain(table, &mut exchanges, &chain);
+            let done = try_chain(table, &mut exchanges, &chain.steps);
             assert!(done, "exchanges of a shortest chain do not hinder each other");
         }
     }
@@ -63,13 +78,16 @@ fn is_unsettled(table: &Table<'_>) -> bool {
     (0..=table.member_count()).any(|i| table.surplus(i) > 0)
 }
 
-/// The (leaving, entering) pairs of the best chain from a member above its target, or a vacancy, to
-/// one below. None if costs run in a circle, which only [`Prefer::Cheap`] can see.
-fn find_chain(
-    table: &Table<'_>,
-    exchanges: &Exchanges,
-    prefer: Prefer,
-) -> Option<Vec<(usize, usize)>> {
+/// Exchanges from a member above its target, or a vacancy, to a member below.
+struct Chain {
+    cost: i32,
+    /// (leaving, entering), the last one first.
+    steps: Vec<(usize, usize)>,
+}
+
+/// The best chain. None if there is nothing to do, or if costs run in a circle, which only
+/// [`Prefer::Cheap`] can see.
+fn find_chain(table: &Table<'_>, exchanges: &Exchanges, prefer: Prefer) -> Option<Chain> {
     let count = table.member_count();
     let is_start: Vec<bool> = (0..=count).map(|i| table.surplus(i) > 0).collect();
     let mut best: Vec<Option<Reached>> = vec![None; count];
@@ -98,23 +116,23 @@ fn find_chain(
         .filter(|i| table.deficit(*i) > 0)
         .filter_map(|i| best[i].map(|r| (r.cost, r.length, Reverse(table.deficit(i)), i)))
         .min()?;
-    let mut chain = Vec::new();
-    let mut entering = end.3;
+    let (cost, _, _, mut entering) = end;
+    let mut steps = Vec::new();
     while !is_start[entering] {
         let leaving = best[entering]?.from;
-        chain.push((leaving, entering));
+        steps.push((leaving, entering));
         entering = leaving;
-        if chain.len() > count {
+        if steps.len() > count {
             return None;
         }
     }
-    Some(chain)
+    Some(Chain { cost, steps })
 }
 
 /// Applies a chain, all of it or nothing.
-fn try_chain(table: &mut Table<'_>, exchanges: &mut Exchanges, chain: &[(usize, usize)]) -> bool {
+fn try_chain(table: &mut Table<'_>, exchanges: &mut Exchanges, steps: &[(usize, usize)]) -> bool {
     let mut done = Vec::new();
-    for &(leaving, entering) in chain {
+    for &(leaving, entering) in steps {
         let Some(row) = best_row(table, leaving, entering) else {
             for (row, leaving, entering) in done.into_iter().rev() {
                 exchanges.replace(table, row, entering, leaving);

@@ -214,7 +214,9 @@ impl<'a> Table<'a> {
     }
 
     /// Makes room where a zone has more of a row than it may: the members with most to give leave.
-    pub(super) fn vacate_crowded_zones(&mut self) {
+    /// Returns whether there was such a row.
+    pub(super) fn vacate_crowded_zones(&mut self) -> bool {
+        let mut found = false;
         for row in 0..self.row_count() {
             while let Some(crowded) = self.crowded_zone(row) {
                 let leaving = self
@@ -227,8 +229,10 @@ impl<'a> Table<'a> {
                     })
                     .expect("a crowded zone has members in the row");
                 self.replace(row, leaving, self.vacant());
+                found = true;
             }
         }
+        found
     }
 
     /// Copies that were not there before.
