@@ -1,11 +1,14 @@
 //! The node: routes what happens to the machine that it concerns, and does what they ask.
 
 mod buckets;
+mod forwarding;
 mod gets;
 mod lists;
+mod minting;
 mod operations;
 mod puts;
 mod reads;
+mod replication;
 mod timers;
 
 use alloc::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,197 @@
+//! A put at its coordinator until its version is minted: retries, deletes without a context, the slot.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use dynamo_coordination::known_request::{KnownRequestCheck, KnownRequestEffect, KnownRequestPlan};
+use dynamo_messages::{Failure, Invalid, KnownRequest, OperationId, PeerMessage, ReplicaRead};
+use dynamo_types::{Durability, Position, Reconciliation, WallTime};
+use dynamo_versioning::{Content, Put, Record};
+
+use super::gets::GetPurpose;
+use super::operations::Operation;
+use super::puts::{PutIntent, RETRY_AFTER_MS};
+use super::{Node, invalid};
+use crate::replica::{IncomingWrite, Job, LocalPut, PutRefusal, ReplyTo};
+
+/// How long replicas are awaited, beyond the w that have answered, before a retry may mint: long
+/// enough for a replica that works, short against the client's patience.
+const KNOWN_REQUEST_PATIENCE: Duration = Duration::from_millis(100);
+
+impl Node {
+    /// Asks all replicas whether an earlier attempt reached them (protocol rule 7).
+    pub(super) fn check_known(&mut self, intent: PutIntent) {
+        let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
+        let id = self.new_operation();
+        for node in &replicas {
+            if *node == self.config.node {
+                self.read_here(id, &intent.name, u32::MAX, Some(intent.request));
+                continue;
+            }
+            let read = ReplicaRead {
+                operation: id,
+                name: intent.name.clone(),
+                value_bytes_max: u32::MAX,
+                known: Some(intent.request),
+                remaining_ms: self.remaining_ms(intent.deadline),
+            };
+            self.send(*node, Self::lane_of(&intent.name), PeerMessage::Read(read));
+        }
+        let machine = KnownRequestCheck::new(KnownRequestPlan {
+            replicas,
+            needed: intent.needed,
+            patience: KNOWN_REQUEST_PATIENCE,
+            deadline: intent.deadline,
+        });
+        self.drive_check(id, machine, intent);
+    }
+
+    pub(super) fn drive_check(
+        &mut self,
+        id: OperationId,
+        mut machine: KnownRequestCheck,
+        intent: PutIntent,
+    ) {
+        match machine.poll_effect() {
+            None => self.keep(id, Operation::Check { machine, intent }),
+            Some(KnownRequestEffect::Unknown) => {
+                self.timers.set(id, None);
+                self.cover_and_mint(intent);
+            }
+            Some(KnownRequestEffect::Known { known, record }) => {
+                self.timers.set(id, None);
+                self.send_known_again(intent, known, &record);
+            }
+            Some(KnownRequestEffect::Failed { reached, needed }) => {
+                self.timers.set(id, None);
+                self.counters.puts_failed += 1;
+                self.fail(intent.origin, Failure::NotEnoughReplicas { reached, needed });
+            }
+        }
+    }
+
+    /// A delete without a context first reads, and covers what it saw.
+    pub(super) fn cover_and_mint(&mut self, intent: PutIntent) {
+        if intent.content == Content::Tombstone && intent.context.dots.is_empty() {
+            let (name, options, deadline) = (intent.name.clone(), intent.options, intent.deadline);
+            let purpose = GetPurpose::CoverForDelete(Box::new(intent));
+            self.begin_get(purpose, name, options, deadline);
+        } else {
+            self.mint(intent);
+        }
+    }
+
+    /// Hands a put to its key's slot.
+    pub(super) fn mint(&mut self, intent: PutIntent) {
+        let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
+        if replicas.len() < usize::from(intent.needed) {
+            let reached = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
+            let needed = intent.needed;
+            self.counters.puts_failed += 1;
+            return self.fail(intent.origin, Failure::NotEnoughReplicas { reached, needed });
+        }
+        let settings = self.buckets.get(&intent.name.bucket).settings;
+        let expires_at = settings.expiry.map(|expiry| {
+            let micros = u64::try_from(expiry.as_micros()).unwrap_or(u64::MAX);
+            WallTime(self.now.wall.0.saturating_add(micros))
+        });
+        let id = self.new_operation();
+        // With `buffered`, one of the others syncs; only a lone replica must do it itself.
+        let durability = if replicas.len() == 1 { Durability::Synced } else { settings.durability };
+        let put = LocalPut {
+            operation: id,
+            put: Put {
+                context: intent.context.dots.clone(),
+                context_hlc: intent.context.hlc_max,
+                content: intent.content.clone(),
+                expires_at,
+                request: intent.request,
+                digest: intent.digest,
+                covers_all_held: settings.reconciliation == Reconciliation::LastWriteWins,
+                may_extend: true,
+            },
+            durability,
+            deadline: intent.deadline,
+            siblings_max: self.config.limits.siblings_max,
+        };
+        let name = intent.name.clone();
+        self.keep(id, Operation::Minting(intent));
+        self.replica.submit(&name, Job::Put(put));
+    }
+
+    /// This replica saw the put before.
+    pub(super) fn known_here(&mut self, id: OperationId, known: KnownRequest, record: &Record) {
+        match self.take(id) {
+            Some(Operation::Minting(intent)) => self.send_known_again(intent, known, record),
+            Some(other) => self.keep(id, other),
+            None => {}
+        }
+    }
+
+    /// A put that was made before mints nothing: what replicas hold of it is sent again, and copies
+    /// are counted anew (protocol rule 7).
+    fn send_known_again(&mut self, intent: PutIntent, known: KnownRequest, record: &Record) {
+        if known.digest != intent.digest {
+            self.counters.puts_failed += 1;
+            return self.fail(intent.origin, request_id_reused());
+        }
+        self.counters.retries_recognised += 1;
+        let mut context = intent.context.clone();
+        context.dots.insert(known.dot);
+        context.hlc_max = context.hlc_max.max(record.hlc_max());
+        context.fastest = Some(self.config.node);
+        let id = self.new_operation();
+        let pieces: Vec<Record> = record.pieces().collect();
+        let job = IncomingWrite {
+            reply_to: ReplyTo::Local(id),
+            pieces: pieces.clone(),
+            durability: Durability::Synced,
+            deadline: Some(intent.deadline),
+        };
+        let name = intent.name.clone();
+        if record.covers(known.dot) {
+            self.replicate(id, intent, &context, pieces);
+            self.replica.submit(&name, Job::Write(job));
+        } else {
+            // Known, but what was read holds neither the version nor what replaced it: its store
+            // may still be under way somewhere. Nothing may be claimed.
+            let needed = intent.needed;
+            self.counters.puts_unknown += 1;
+            self.fail(intent.origin, Failure::OutcomeUnknown { reached: 0, needed });
+        }
+    }
+
+    /// The slot refused the put: nothing was applied or sent.
+    pub(super) fn mint_refused(&mut self, id: OperationId, refusal: PutRefusal) {
+        let intent = match self.take(id) {
+            Some(Operation::Minting(intent)) => intent,
+            Some(other) => return self.keep(id, other),
+            None => return,
+        };
+        self.timers.set(id, None);
+        self.counters.puts_failed += 1;
+        let failure = match refusal {
+            PutRefusal::TooManySiblings(too_many) => {
+                invalid(Invalid::TooManySiblings, too_many.to_string())
+            }
+            PutRefusal::RequestIdReused => request_id_reused(),
+            PutRefusal::Overloaded => Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS },
+            PutRefusal::Stopped => Failure::StorageFailed,
+        };
+        self.fail(intent.origin, failure);
+    }
+
+    /// The deadline passed before the slot came to the put. The slot will not begin it any more, so
+    /// nothing is or will be applied.
+    pub(super) fn minting_timed_out(&mut self, intent: PutIntent) {
+        self.counters.puts_failed += 1;
+        self.fail(intent.origin, Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS });
+    }
+}
+
+fn request_id_reused() -> Failure {
+    let detail = "this request id was used for another put of this key".to_string();
+    invalid(Invalid::RequestIdReused, detail)
+}

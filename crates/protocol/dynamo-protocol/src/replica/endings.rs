@@ -1,0 +1,120 @@
+//! What follows when a store has ended.
+
+use dynamo_messages::WriteOutcome;
+use dynamo_types::Now;
+use dynamo_versioning::StoredRecord;
+
+use super::slot::{SlotKey, State};
+use super::store_batch::StoreInFlight;
+use super::{Replica, ReplicaEffect, known_request};
+use crate::counters::Counters;
+use crate::effect::StoreId;
+use crate::event::StoreResult;
+
+impl Replica {
+    /// A store ended. Clocks advance here and nowhere else (protocol rule 3).
+    pub(crate) fn stored(
+        &mut self,
+        now: Now,
+        store: StoreId,
+        result: StoreResult,
+        counters: &mut Counters,
+    ) {
+        let Some(ended) = self.in_flight.pop_front() else {
+            return;
+        };
+        assert_eq!(ended.store, store, "stores end in the order in which they were asked for");
+        match result {
+            StoreResult::Applied { synced } => self.applied(now, ended, synced, counters),
+            StoreResult::Refused => {
+                counters.stores_refused += 1;
+                self.not_applied(now, ended, WriteOutcome::DiskFull, counters);
+            }
+            StoreResult::Failed => {
+                counters.stores_failed += 1;
+                self.stopped = true;
+                self.not_applied(now, ended, WriteOutcome::Failed, counters);
+            }
+        }
+    }
+
+    fn applied(&mut self, now: Now, ended: StoreInFlight, synced: bool, counters: &mut Counters) {
+        self.unsynced = !synced;
+        for entry in &ended.entries {
+            let partition = self.partition(entry.partition);
+            partition.clock.dots.insert(entry.dot);
+            partition.changed = true;
+        }
+        self.journal.extend(ended.journal);
+        let outcome = WriteOutcome::Stored { synced };
+        for reply_to in ended.barriers {
+            self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
+        }
+        for tag in ended.meta {
+            self.effects.push_back(ReplicaEffect::MetaStored { tag, stored: true });
+        }
+        for key in ended.slots {
+            self.close_turn(now, &key, outcome, true, counters);
+        }
+    }
+
+    fn not_applied(
+        &mut self,
+        now: Now,
+        ended: StoreInFlight,
+        outcome: WriteOutcome,
+        counters: &mut Counters,
+    ) {
+        for entry in &ended.entries {
+            self.retries.forget(&known_request(entry));
+            // An own dot of this batch may be out in the world: no interval may reach over it.
+            if entry.dot.actor == self.actor {
+                self.partition(entry.partition).mint.raise_floor();
+            }
+        }
+        for partition in ended.checkpoint {
+            self.partition(partition).changed = true;
+        }
+        for reply_to in ended.barriers {
+            self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
+        }
+        for tag in ended.meta {
+            self.effects.push_back(ReplicaEffect::MetaStored { tag, stored: false });
+        }
+        for key in ended.slots {
+            self.close_turn(now, &key, outcome, false, counters);
+        }
+    }
+
+    /// Answers all that waited for the store of a slot, and goes on with what came meanwhile.
+    fn close_turn(
+        &mut self,
+        now: Now,
+        key: &SlotKey,
+        outcome: WriteOutcome,
+        applied: bool,
+        counters: &mut Counters,
+    ) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let State::Storing { before, after, awaiting, bytes } =
+            core::mem::replace(&mut slot.state, State::Ready(StoredRecord::default()))
+        else {
+            return;
+        };
+        slot.state = State::Ready(if applied { after } else { before });
+        self.bytes -= bytes;
+        for reply_to in awaiting {
+            self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
+        }
+        let idle = self.slots.get(key).is_some_and(|slot| slot.queue.is_empty());
+        if idle {
+            self.slots.remove(key);
+        } else if self.stopped {
+            self.refuse_all(key, true);
+        } else {
+            self.run(now, key, counters);
+        }
+    }
+}
