@@ -6,13 +6,13 @@
 //!   dot brings along the numbers since the process's last own dot of this key, so that it extends
 //!   that one's interval; but only where nothing unseen can lie between, which the row's
 //!   [own write](crate::OwnWrite) and the mint's floor decide (docs/decisions/0001-own-interval.md).
-//! - *The client* gets its own context and the new dot, never what others wrote meanwhile: its next
-//!   put would replace that unseen. The interval goes on for it too if its context ends exactly where
+//! - *The client* gets its own context, the new dot and what that replaced, never what others wrote
+//!   meanwhile: its next put would replace that unseen. The interval goes on for it too if its context ends exactly where
 //!   the record's did.
-//! - *The other replicas* get the version with what **it** replaced. If other siblings stay beside
-//!   it, the record's context also says what those replaced, and a replica that heard of that
-//!   before it has those siblings would drop versions whose replacements only the coordinator has.
-//!   So the whole context travels only with a version that stands alone.
+//! - *The other replicas* get the version with its claim, which is what **it** replaced. If other
+//!   siblings stay beside it, the record's context also says what those replaced, and a replica that
+//!   heard of that before it has those siblings would drop versions whose replacements only the
+//!   coordinator has.
 
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{RequestId, WallTime};
@@ -53,7 +53,8 @@ pub struct Applied {
     pub dot: Dot,
     /// What the other replicas are to merge: the new version and what it replaces.
     pub write: Record,
-    /// What the client has seen now: the request's context and the new version.
+    /// What the client may cover from now on: the request's context, the new version and what that
+    /// replaced.
     pub reply_context: DotSet,
     /// The new version's timestamp, greater than all behind `reply_context`.
     pub reply_hlc: Hlc,
@@ -98,13 +99,16 @@ pub fn apply_put(
     let hlc = clock.tick(wall, put.context_hlc.max(stored.record.hlc_max()));
     let own_end = stored.extendable_end(mint).filter(|_| put.may_extend);
     let dot = mint.next();
+    // What a replaced version had replaced is replaced with it, also where the request's context
+    // was cut short or the bucket's newest version replaced more than its client saw.
+    let mut claim = put.context;
+    claim.union_with(&stored.record.claims_of(&replaced));
     // The numbers from the last own dot to this one went to other keys, so that anybody may cover
     // them: whoever covers that last dot, record or client, sees one interval go on.
-    let mut reply_context = put.context.clone();
-    reply_context.insert_interval(dot.actor, own_end.unwrap_or(dot.counter - 1), dot.counter);
-    let mut gained = reply_context.clone();
+    claim.insert_interval(dot.actor, own_end.unwrap_or(dot.counter - 1), dot.counter);
+    let mut reply_context = claim.clone();
     if planted(PlantedBug::ExtendAfterRestart) {
-        extend_whatever_is_there(stored, dot, &mut gained);
+        extend_whatever_is_there(stored, dot, &mut claim);
     }
 
     let sibling = Sibling {
@@ -115,16 +119,9 @@ pub fn apply_put(
         request: put.request,
         digest: put.digest,
     };
-    stored.record.add_version(sibling.clone(), &replaced, &gained);
-    stored.own = put.may_extend.then_some(OwnWrite { actor: dot.actor, counter: dot.counter });
-
-    let write = if let [_] = stored.record.siblings() {
-        stored.record.clone()
-    } else {
-        let mut claims = reply_context.clone();
-        claims.union_with(&replaced);
-        Record::of_version(claims, sibling)
-    };
+    let write = stored.record.add_version(sibling, &replaced, claim);
+    let own = OwnWrite { actor: dot.actor, counter: dot.counter };
+    stored.own = put.may_extend.then_some(own);
     if planted(PlantedBug::PutReplyCoversTooMuch) {
         reply_context = stored.record.context().clone();
     }

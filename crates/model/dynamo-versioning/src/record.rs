@@ -20,11 +20,18 @@ use crate::sibling::{Content, Sibling};
 /// A dot in the context that is no sibling's says: that version was replaced. The siblings are
 /// concurrent, sorted by dot, and all in the context. Nothing is ever removed but by a version that
 /// replaced it, by [collection](crate::collect) or by the replica's own disk.
+///
+/// Where siblings stand side by side, the record also keeps each one's *claim*: the part of the
+/// context that this version replaced, and its own dot. So a version can travel without its
+/// siblings and still say all that it replaced, and nothing that only they did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Record {
     context: DotSet,
     hlc_max: Hlc,
     siblings: Vec<Sibling>,
+    /// One claim per sibling, in their order: inside the context, with the sibling's own dot and no
+    /// other sibling's. Left out, that is empty, where a lone sibling claims the whole context.
+    claims: Vec<DotSet>,
 }
 
 /// Why parts make no record.
@@ -39,6 +46,10 @@ pub enum RecordPartsError {
     /// A sibling is later than the record's greatest timestamp.
     #[error("sibling {0} is later than the record's greatest timestamp")]
     LaterThanMax(Dot),
+    /// A sibling's claim lies outside the context, misses the sibling's own dot, has another's, or
+    /// should have been left out.
+    #[error("sibling {0} has a claim that it cannot have")]
+    Claim(Dot),
 }
 
 impl Record {
@@ -48,7 +59,8 @@ impl Record {
         Self::default()
     }
 
-    /// A record of given parts, in any order of siblings: for tests and tools.
+    /// A record of given parts, in any order of siblings: for tests and tools. A lone sibling claims
+    /// the whole context, several claim no more than their own dots.
     ///
     /// # Errors
     /// Names the first sibling that breaks a rule of records.
@@ -58,13 +70,18 @@ impl Record {
         mut siblings: Vec<Sibling>,
     ) -> Result<Self, RecordPartsError> {
         siblings.sort_by_key(|s| s.dot);
-        Self::from_canonical_parts(context, hlc_max, siblings)
+        let claims = match siblings.len() {
+            0 | 1 => Vec::new(),
+            _ => siblings.iter().map(|s| DotSet::from_iter([s.dot])).collect(),
+        };
+        Self::from_canonical_parts(context, hlc_max, siblings, claims)
     }
 
     fn from_canonical_parts(
         context: DotSet,
         hlc_max: Hlc,
         siblings: Vec<Sibling>,
+        claims: Vec<DotSet>,
     ) -> Result<Self, RecordPartsError> {
         for (place, sibling) in siblings.iter().enumerate() {
             let dot = sibling.dot;
@@ -78,7 +95,18 @@ impl Record {
                 return Err(RecordPartsError::LaterThanMax(dot));
             }
         }
-        Ok(Self { context, hlc_max, siblings })
+        let dots: DotSet = siblings.iter().map(|s| s.dot).collect();
+        for (sibling, claim) in siblings.iter().zip(&claims) {
+            let own = DotSet::from_iter([sibling.dot]);
+            let left_out = siblings.len() == 1 && *claim == context;
+            if left_out || !claim.is_subset_of(&context) || claim.intersection(&dots) != own {
+                return Err(RecordPartsError::Claim(sibling.dot));
+            }
+        }
+        if let (Some(first), true) = (siblings.first(), claims.is_empty() && siblings.len() > 1) {
+            return Err(RecordPartsError::Claim(first.dot));
+        }
+        Ok(Self { context, hlc_max, siblings, claims })
     }
 
     /// The dots of all versions that this record holds or knows to be replaced.
@@ -145,34 +173,39 @@ impl Record {
     /// tombstones or request ids belongs to a [view](crate::view).
     pub fn merge(&mut self, other: &Self) -> bool {
         let mut changed = false;
-        let ours = core::mem::take(&mut self.siblings);
-        let mut kept = Vec::with_capacity(ours.len() + other.siblings.len());
-        let mut ours = ours.into_iter().peekable();
-        let mut theirs = other.siblings.iter().peekable();
+        let lone_claim =
+            (self.siblings.len() == 1 && self.claims.is_empty()).then(|| self.context.clone());
+        let our_claims = core::mem::take(&mut self.claims).into_iter().chain(lone_claim);
+        let mut ours = core::mem::take(&mut self.siblings).into_iter().zip(our_claims).peekable();
+        let mut theirs = other.siblings.iter().enumerate().peekable();
         loop {
             let take_ours = match (ours.peek(), theirs.peek()) {
                 (None, None) => break,
-                (Some(our), Some(their)) if our.dot == their.dot => {
-                    theirs.next();
-                    kept.extend(ours.next());
-                    continue;
-                }
-                (Some(our), Some(their)) => our.dot < their.dot,
+                (Some((our, _)), Some((_, their))) => our.dot <= their.dot,
                 (our, _) => our.is_some(),
             };
             if take_ours {
-                kept.extend(ours.next().filter(|our| {
-                    let covered = other.context.contains(our.dot);
-                    changed |= covered;
-                    !covered
-                }));
-            } else {
-                let new = theirs.next().filter(|their| !self.context.contains(their.dot));
-                changed |= new.is_some();
-                kept.extend(new.cloned());
+                let Some((our, mut claim)) = ours.next() else { continue };
+                if let Some((place, _)) = theirs.next_if(|(_, their)| their.dot == our.dot) {
+                    let theirs = other.claim(place);
+                    if !theirs.is_subset_of(&claim) {
+                        claim.union_with(theirs);
+                        changed = true;
+                    }
+                } else if other.context.contains(our.dot) {
+                    changed = true;
+                    continue;
+                }
+                self.siblings.push(our);
+                self.claims.push(claim);
+            } else if let Some((place, their)) = theirs.next()
+                && !self.context.contains(their.dot)
+            {
+                changed = true;
+                self.siblings.push(their.clone());
+                self.claims.push(other.claim(place).clone());
             }
         }
-        self.siblings = kept;
         if !other.context.is_subset_of(&self.context) {
             self.context.union_with(&other.context);
             changed = true;
@@ -182,44 +215,50 @@ impl Record {
             changed = true;
         }
         if planted(PlantedBug::LwwInMerge) {
-            let last = self.siblings.iter().map(|s| (s.hlc, s.dot)).max();
-            self.siblings.retain(|s| Some((s.hlc, s.dot)) == last);
+            let last = self.siblings.iter().max_by_key(|s| (s.hlc, s.dot)).map(|s| s.dot);
+            self.retain(|dot| Some(dot) == last);
         }
+        self.leave_out_lone_claim();
         changed
     }
 
     /// The record in pieces of one sibling each, for transport: a record without siblings is one
     /// piece. Merging all pieces in any order gives the record back.
     ///
-    /// Each piece is a valid message by itself. All but the last claim nothing except their own
-    /// dot; the last carries the rest of the context, which says what *any* of the siblings
-    /// replaced. Send them in this order on one ordered stream: a receiver that got the last then
-    /// also holds the replacement of everything that the last declares replaced, so that a sender
-    /// whose disk dies between two pieces takes nothing with it.
+    /// Each piece is a valid message by itself: it covers what its own version replaced. The last
+    /// one also carries what the context has beyond all claims.
     pub fn pieces(&self) -> impl Iterator<Item = Self> {
-        let last = self.siblings.len().saturating_sub(1);
-        (0..=last).map(move |place| {
-            let Some(sibling) = self.siblings.get(place) else { return self.clone() };
-            let context = if place == last {
-                let mut rest = self.context.clone();
-                self.siblings[..place].iter().for_each(|other| rest.remove(other.dot));
-                rest
-            } else {
-                DotSet::from_iter([sibling.dot])
-            };
-            Self { context, hlc_max: self.hlc_max, siblings: alloc::vec![sibling.clone()] }
+        let count = self.siblings.len().max(1);
+        (0..count).map(move |place| {
+            let mut piece = self.piece(place);
+            if place + 1 == count && count > 1 {
+                let mut unclaimed = self.context.clone();
+                self.claims.iter().for_each(|claim| unclaimed.subtract(claim));
+                if !unclaimed.is_empty() {
+                    piece.claims.push(piece.context.clone());
+                    piece.context.union_with(&unclaimed);
+                }
+            }
+            piece
         })
     }
 
-    /// What the record claims besides its siblings: their dots taken out of the context, and no
-    /// version. Merged into a copy that still holds replaced versions, it removes them.
+    /// One version alone with what it replaced, as [`Record::pieces`] has it: for sending it again.
     #[must_use]
-    pub fn context_only(&self) -> Self {
-        let mut claims = self.clone();
-        for dot in self.dots() {
-            claims.forget(dot);
+    pub fn version(&self, dot: Dot) -> Option<Self> {
+        self.siblings.binary_search_by_key(&dot, |s| s.dot).ok().map(|place| self.piece(place))
+    }
+
+    fn piece(&self, place: usize) -> Self {
+        match self.siblings.get(place) {
+            Some(sibling) if self.siblings.len() > 1 => Self {
+                context: self.claims[place].clone(),
+                hlc_max: self.hlc_max,
+                siblings: alloc::vec![sibling.clone()],
+                claims: Vec::new(),
+            },
+            _ => self.clone(),
         }
-        claims
     }
 
     /// The same record with all values emptied, for listings. It must never be merged into a
@@ -235,35 +274,80 @@ impl Record {
         emptied
     }
 
-    /// A record of one version alone.
-    pub(crate) fn of_version(context: DotSet, sibling: Sibling) -> Self {
-        debug_assert!(context.contains(sibling.dot));
-        Self { context, hlc_max: sibling.hlc, siblings: alloc::vec![sibling] }
+    /// What the sibling at `place` replaced, and its own dot.
+    fn claim(&self, place: usize) -> &DotSet {
+        self.claims.get(place).unwrap_or(&self.context)
     }
 
-    /// Adds a version just minted: `replaced` are the siblings that it replaces, `context` what the
-    /// record covers from now on besides what it did.
-    pub(crate) fn add_version(&mut self, sibling: Sibling, replaced: &DotSet, context: &DotSet) {
-        self.context.union_with(context);
+    /// What the siblings of these dots replaced, and their own dots.
+    pub(crate) fn claims_of(&self, dots: &DotSet) -> DotSet {
+        let mut claims = DotSet::new();
+        for (place, sibling) in self.siblings.iter().enumerate() {
+            if dots.contains(sibling.dot) {
+                claims.union_with(self.claim(place));
+            }
+        }
+        claims
+    }
+
+    /// Adds a version just minted: `replaced` are the siblings that it replaces, `claim` is what it
+    /// covers, with its own dot. Returns the message for other replicas.
+    pub(crate) fn add_version(
+        &mut self,
+        sibling: Sibling,
+        replaced: &DotSet,
+        claim: DotSet,
+    ) -> Self {
+        if self.siblings.len() == 1 && self.claims.is_empty() {
+            self.claims.push(self.context.clone());
+        }
+        self.retain(|dot| !replaced.contains(dot));
+        self.context.union_with(&claim);
         self.hlc_max = self.hlc_max.max(sibling.hlc);
-        self.siblings.retain(|s| !replaced.contains(s.dot));
         let at = self.siblings.partition_point(|s| s.dot < sibling.dot);
         self.siblings.insert(at, sibling);
+        // All that a record covers was replaced by one of its siblings, directly or in turn. So a
+        // version that stands alone replaced all of it.
+        let alone = self.siblings.len() == 1;
+        self.claims.insert(at, if alone { self.context.clone() } else { claim });
+        self.leave_out_lone_claim();
+        self.piece(at)
     }
 
     /// Drops a version as if this record had never heard of it.
     pub(crate) fn forget(&mut self, dot: Dot) {
-        self.siblings.retain(|s| s.dot != dot);
+        self.drop_sibling(dot);
         self.context.remove(dot);
+        self.claims.iter_mut().for_each(|claim| claim.remove(dot));
+        self.leave_out_lone_claim();
     }
 
     /// Drops a version and goes on to claim that it was replaced: the planted mistake's way.
-    pub(crate) fn drop_sibling(&mut self, dot: Dot) {
-        self.siblings.retain(|s| s.dot != dot);
+    pub(crate) fn drop_sibling(&mut self, dropped: Dot) {
+        self.retain(|dot| dot != dropped);
+        self.leave_out_lone_claim();
     }
 
-    /// Cuts the context down to the siblings' dots.
+    /// Cuts the context and all claims down to the siblings' dots.
     pub(crate) fn cut_context(&mut self) {
         self.context = self.dots().collect();
+        self.claims = self.dots().map(|dot| DotSet::from_iter([dot])).collect();
+        self.leave_out_lone_claim();
+    }
+
+    /// Keeps the siblings of some dots, with their claims where these are written out.
+    fn retain(&mut self, keep: impl Fn(Dot) -> bool) {
+        if !self.claims.is_empty() {
+            let mut dots = self.siblings.iter().map(|s| s.dot);
+            self.claims.retain(|_| dots.next().is_some_and(&keep));
+        }
+        self.siblings.retain(|s| keep(s.dot));
+    }
+
+    fn leave_out_lone_claim(&mut self) {
+        match self.claims.as_slice() {
+            [claim] if *claim == self.context => self.claims.clear(),
+            _ => {}
+        }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! version: 1 byte     context: a set of dots     greatest timestamp: 8 bytes
-//! siblings: varint
+//! siblings: varint    claims: 1 byte, 0 or 1
 //! per sibling, ascending by dot:
 //!   actor: 8 bytes    counter: varint    timestamp: 8 bytes    flags: 1 byte
 //!   [expiry: 8 bytes] request: 16 bytes  digest: 16 bytes
 //!   [content type: varint and bytes]     [value: varint and bytes]
+//!   [claim: a set of dots]
 //! ```
-//! Flag 1 says tombstone (no content type, no value), flag 2 says that there is an expiry. Fixed
+//! Claims are there unless a lone sibling claims the whole context. Flag 1 says tombstone (no content type, no value), flag 2 says that there is an expiry. Fixed
 //! numbers are big-endian. Decoding slices the input and copies no value.
 
 use alloc::vec::Vec;
@@ -41,12 +42,15 @@ pub enum DecodeRecordError {
     /// A field is cut short or not in its shortest form.
     #[error("record is cut short or has a malformed number")]
     Field(#[from] ReadFieldError),
-    /// The context is malformed.
-    #[error("record has a malformed context")]
+    /// The context or a claim is malformed.
+    #[error("record has a malformed context or claim")]
     Context(#[from] DecodeDotSetError),
     /// A sibling has flags that mean nothing.
     #[error("sibling has unknown flags {0:#04x}")]
     Flags(u8),
+    /// The byte that says whether claims follow is neither 0 nor 1.
+    #[error("record says {0:#04x} of its claims")]
+    Claims(u8),
     /// The parts do not make a record.
     #[error("record has inconsistent parts")]
     Parts(#[from] RecordPartsError),
@@ -68,10 +72,13 @@ impl Record {
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         let siblings: usize = self.siblings.iter().map(sibling_len).sum();
+        let claims: usize = self.claims.iter().map(DotSet::encoded_len).sum();
         1 + self.context.encoded_len()
             + size_of::<u64>()
             + varint::len(self.siblings.len() as u64)
+            + 1
             + siblings
+            + claims
     }
 
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
@@ -79,8 +86,12 @@ impl Record {
         self.context.encode(out);
         out.extend_from_slice(&self.hlc_max.0.to_be_bytes());
         varint::write(out, self.siblings.len() as u64);
-        for sibling in &self.siblings {
+        out.push(u8::from(!self.claims.is_empty()));
+        for (place, sibling) in self.siblings.iter().enumerate() {
             encode_sibling(sibling, out);
+            if let Some(claim) = self.claims.get(place) {
+                claim.encode(out);
+            }
         }
     }
 
@@ -95,20 +106,37 @@ impl Record {
         if version != VERSION {
             return Err(DecodeRecordError::Version(version));
         }
-        let (context, context_len) = DotSet::decode(cursor.rest())?;
-        cursor.skip(context_len as u64)?;
+        let context = decode_set(&mut cursor)?;
         let hlc_max = Hlc(cursor.u64()?);
         let count = cursor.varint()?;
+        let has_claims = match cursor.byte()? {
+            0 => false,
+            1 => true,
+            other => return Err(DecodeRecordError::Claims(other)),
+        };
         let most = cursor.remaining() / SIBLING_BYTES_MIN;
         let mut siblings = Vec::with_capacity(usize::try_from(count).unwrap_or(most).min(most));
+        let mut claims = Vec::new();
         for _ in 0..count {
             siblings.push(decode_sibling(bytes, &mut cursor)?);
+            if has_claims {
+                claims.push(decode_set(&mut cursor)?);
+            }
+        }
+        if has_claims && claims.is_empty() {
+            return Err(DecodeRecordError::Claims(1));
         }
         match cursor.remaining() {
-            0 => Ok(Self::from_canonical_parts(context, hlc_max, siblings)?),
+            0 => Ok(Self::from_canonical_parts(context, hlc_max, siblings, claims)?),
             more => Err(DecodeRecordError::Trailing(more)),
         }
     }
+}
+
+fn decode_set(cursor: &mut Cursor<'_>) -> Result<DotSet, DecodeRecordError> {
+    let (set, taken) = DotSet::decode(cursor.rest())?;
+    cursor.skip(taken as u64)?;
+    Ok(set)
 }
 
 fn sibling_len(sibling: &Sibling) -> usize {

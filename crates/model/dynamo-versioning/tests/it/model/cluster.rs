@@ -264,7 +264,7 @@ impl Cluster {
         if stores || sends {
             let new = self.truth.add(key, applied.dot, past)?;
             let dots = applied.reply_context;
-            self.give_context(key, dots, applied.reply_hlc, seen.writes | new)?;
+            self.give_context(key, dots, applied.reply_hlc, past | new)?;
         }
         if stores {
             self.store(node, (intended, key), row)?;
