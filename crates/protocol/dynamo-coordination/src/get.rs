@@ -373,3 +373,6 @@ impl Get {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

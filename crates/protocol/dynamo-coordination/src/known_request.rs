@@ -157,3 +157,59 @@ impl KnownRequestCheck {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use dynamo_types::{ActorId, RequestId};
+    use dynamo_versioning::{BodyDigest, Dot};
+
+    fn check() -> KnownRequestCheck {
+        KnownRequestCheck::new(KnownRequestPlan {
+            replicas: vec![NodeId(1), NodeId(2), NodeId(3)],
+            needed: 2,
+            patience: Duration::from_millis(100),
+            deadline: Instant(1_000_000_000),
+        })
+    }
+
+    fn known() -> KnownRequest {
+        let dot = Dot::new(ActorId(1), 1);
+        KnownRequest { request: RequestId(7), digest: BodyDigest(8), dot }
+    }
+
+    fn missing(check: &mut KnownRequestCheck, node: u64, known: Option<KnownRequest>) {
+        check.answered(Instant(1), NodeId(node), &ReadOutcome::Missing, known);
+    }
+
+    #[test]
+    fn nobody_is_taken_for_unknown_before_all_answered_or_patience_ends() {
+        let mut check = check();
+        missing(&mut check, 1, None);
+        missing(&mut check, 2, None);
+        assert_eq!(check.poll_effect(), None, "the third may know it");
+        check.handle_timeout(check.poll_timeout().unwrap());
+        assert_eq!(check.poll_effect(), Some(KnownRequestEffect::Unknown));
+    }
+
+    #[test]
+    fn one_replica_that_knows_it_is_enough() {
+        let mut check = check();
+        missing(&mut check, 1, None);
+        missing(&mut check, 2, None);
+        missing(&mut check, 3, Some(known()));
+        let record = Record::new();
+        assert_eq!(check.poll_effect(), Some(KnownRequestEffect::Known { known: known(), record }));
+    }
+
+    #[test]
+    fn too_few_answers_forbid_minting() {
+        let mut check = check();
+        check.lost(Instant(1), NodeId(1));
+        check.lost(Instant(1), NodeId(2));
+        missing(&mut check, 3, None);
+        let failed = KnownRequestEffect::Failed { reached: 1, needed: 2 };
+        assert_eq!(check.poll_effect(), Some(failed));
+    }
+}

@@ -269,3 +269,6 @@ impl List {
         self.effects.push_back(ListEffect::Failed { reached, needed: self.plan.needed });
     }
 }
+
+#[cfg(test)]
+mod tests;

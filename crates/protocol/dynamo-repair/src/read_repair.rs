@@ -108,3 +108,6 @@ fn missing(merged: &Record, held: &Record, without_value: &[Dot]) -> Vec<Record>
     }
     pieces
 }
+
+#[cfg(test)]
+mod tests;

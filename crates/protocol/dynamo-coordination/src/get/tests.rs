@@ -1,0 +1,210 @@
+//! Gets: who is asked, when the client is told, who is named as behind.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use dynamo_types::{ActorId, RequestId};
+use dynamo_versioning::{BodyDigest, Content, DotSet, Hlc, Sibling};
+
+use super::*;
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+
+fn plan(needed: u8, at_once: u8) -> GetPlan {
+    GetPlan {
+        replicas: vec![A, B, C],
+        needed,
+        at_once,
+        hedge_delay: Duration::from_millis(5),
+        deadline: Instant(2_000_000_000),
+        repair_wait: Duration::from_millis(100),
+    }
+}
+
+fn get(needed: u8) -> Get {
+    Get::new(plan(needed, needed), Instant::ZERO)
+}
+
+/// A record with these versions of one actor, which knows of all versions up to the last.
+fn record(counters: &[u64], value: &'static [u8]) -> Record {
+    let mut context = DotSet::new();
+    context.insert_interval(ActorId(9), 0, *counters.last().expect("a version"));
+    let siblings = counters.iter().map(|counter| Sibling {
+        dot: Dot::new(ActorId(9), *counter),
+        hlc: Hlc(*counter),
+        content: Content::Value { bytes: Bytes::from_static(value), content_type: Bytes::new() },
+        expires_at: None,
+        request: RequestId(u128::from(*counter)),
+        digest: BodyDigest(0),
+    });
+    Record::from_parts(context, Hlc(9), siblings.collect()).expect("a sound record")
+}
+
+fn whole(record: Record) -> ReadOutcome {
+    ReadOutcome::Piece { record, without_values: false, last: true }
+}
+
+fn answer(get: &mut Get, from: NodeId, outcome: ReadOutcome) -> Vec<GetEffect> {
+    get.handle(Instant(1_000), GetEvent::Answered { from, outcome });
+    effects(get)
+}
+
+fn effects(get: &mut Get) -> Vec<GetEffect> {
+    core::iter::from_fn(|| get.poll_effect()).collect()
+}
+
+fn asks(effects: &[GetEffect]) -> Vec<NodeId> {
+    let asked = effects.iter().filter_map(|effect| match effect {
+        GetEffect::Ask { node, .. } => Some(*node),
+        GetEffect::WantHedge
+        | GetEffect::Answer { .. }
+        | GetEffect::Failed { .. }
+        | GetEffect::Differed { .. } => None,
+    });
+    asked.collect()
+}
+
+#[test]
+fn the_best_r_are_asked_and_the_first_for_everything() {
+    let mut get = get(2);
+    let asked = effects(&mut get);
+    assert_eq!(
+        asked,
+        [
+            GetEffect::Ask { node: A, value_bytes_max: u32::MAX },
+            GetEffect::Ask { node: B, value_bytes_max: INLINE_VALUE_BYTES },
+        ]
+    );
+}
+
+#[test]
+fn equal_answers_are_told_at_once_and_write_nothing() {
+    let mut get = get(2);
+    effects(&mut get);
+    assert_eq!(answer(&mut get, B, whole(record(&[1], b"v"))), []);
+    let told = answer(&mut get, A, whole(record(&[1], b"v")));
+    assert_eq!(told, [GetEffect::Answer { record: record(&[1], b"v"), fastest: B }]);
+    assert!(get.is_done(), "nobody else was asked, and nobody is behind");
+}
+
+#[test]
+fn different_answers_are_merged_and_named_after_the_client_was_told() {
+    let mut get = get(2);
+    effects(&mut get);
+    answer(&mut get, A, whole(record(&[1], b"v")));
+    let told = answer(&mut get, B, whole(record(&[2], b"v")));
+    assert!(
+        matches!(&told[0], GetEffect::Answer { record: merged, .. } if *merged == record(&[2], b"v"))
+    );
+    assert!(matches!(&told[1], GetEffect::Differed { answers, .. } if answers.len() == 2));
+}
+
+#[test]
+fn a_late_answer_within_the_wait_is_compared_too() {
+    let mut get = Get::new(plan(1, 2), Instant::ZERO);
+    effects(&mut get);
+    let told = answer(&mut get, A, whole(record(&[2], b"v")));
+    assert!(matches!(told[..], [GetEffect::Answer { .. }]));
+    let late = answer(&mut get, B, ReadOutcome::Missing);
+    assert!(matches!(late[..], [GetEffect::Differed { .. }]), "{late:?}");
+}
+
+#[test]
+fn missing_everywhere_is_an_answer() {
+    let mut get = get(2);
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    let told = answer(&mut get, B, ReadOutcome::Missing);
+    assert_eq!(told, [GetEffect::Answer { record: Record::new(), fastest: A }]);
+}
+
+#[test]
+fn who_cannot_know_does_not_count_and_is_replaced() {
+    let mut get = get(2);
+    effects(&mut get);
+    assert_eq!(asks(&answer(&mut get, A, ReadOutcome::Unsure)), [C]);
+    answer(&mut get, B, ReadOutcome::Missing);
+    let failed = answer(&mut get, C, ReadOutcome::Overloaded);
+    assert_eq!(failed, [GetEffect::Failed { reached: 1, needed: 2 }]);
+}
+
+#[test]
+fn a_lost_replica_is_replaced_and_the_last_loss_fails_the_get() {
+    let mut get = get(2);
+    effects(&mut get);
+    get.handle(Instant(1), GetEvent::Lost { node: A });
+    assert_eq!(asks(&effects(&mut get)), [C]);
+    get.handle(Instant(2), GetEvent::Lost { node: C });
+    assert_eq!(effects(&mut get), [GetEffect::Failed { reached: 0, needed: 2 }]);
+}
+
+#[test]
+fn a_slow_answer_wants_a_hedge_once() {
+    let mut get = get(1);
+    effects(&mut get);
+    let due = get.poll_timeout().expect("a timer");
+    get.handle_timeout(due);
+    assert_eq!(effects(&mut get), [GetEffect::WantHedge]);
+    get.handle(due, GetEvent::HedgeGranted);
+    assert_eq!(asks(&effects(&mut get)), [B]);
+    assert_eq!(get.poll_timeout(), Some(Instant(2_000_000_000)), "only the deadline is left");
+}
+
+#[test]
+fn the_deadline_says_how_many_answered() {
+    let mut get = get(3);
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    get.handle_timeout(Instant(2_000_000_000));
+    assert_eq!(effects(&mut get), [GetEffect::Failed { reached: 1, needed: 3 }]);
+}
+
+#[test]
+fn a_value_that_was_left_out_everywhere_is_fetched_before_the_answer() {
+    let bare = |outcome: Record| ReadOutcome::Piece {
+        record: outcome.without_values(),
+        without_values: true,
+        last: true,
+    };
+    let mut get = get(2);
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    let fetch = answer(&mut get, B, bare(record(&[1], b"long")));
+    assert_eq!(fetch, [GetEffect::Ask { node: B, value_bytes_max: u32::MAX }]);
+    let told = answer(&mut get, B, whole(record(&[1], b"long")));
+    assert!(matches!(&told[0], GetEffect::Answer { record: r, .. } if *r == record(&[1], b"long")));
+}
+
+#[test]
+fn a_record_in_pieces_counts_when_the_last_has_come() {
+    let mut get = get(1);
+    effects(&mut get);
+    let both = record(&[1, 2], b"v");
+    let mut pieces = both.pieces();
+    let piece = |record, last| ReadOutcome::Piece { record, without_values: false, last };
+    let first = pieces.next().expect("two siblings");
+    assert_eq!(answer(&mut get, A, piece(first, false)), []);
+    let told = answer(&mut get, A, piece(pieces.next().expect("two siblings"), true));
+    assert!(matches!(&told[0], GetEffect::Answer { record, .. } if *record == both));
+}
+
+#[test]
+fn newer_settings_may_ask_for_more_answers() {
+    let mut get = get(1);
+    effects(&mut get);
+    get.handle(Instant(1), GetEvent::Needed(2));
+    assert_eq!(asks(&effects(&mut get)), [B]);
+    assert_eq!(answer(&mut get, A, ReadOutcome::Missing), []);
+    assert!(!answer(&mut get, B, ReadOutcome::Missing).is_empty());
+}
+
+#[test]
+fn the_second_answer_of_one_replica_does_not_count_twice() {
+    let mut get = get(2);
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    assert_eq!(answer(&mut get, A, ReadOutcome::Missing), []);
+}
