@@ -1,6 +1,7 @@
 //! The endpoint: one UDP port, all its links, and the tasks that run them.
 
 mod acceptor;
+mod configs;
 mod dialler;
 mod greeting;
 mod registry;
@@ -20,9 +21,10 @@ use crate::hello::{FINGERPRINT_BYTES_MAX, HelloConfig};
 use crate::identity::{Identity, PeerIdentity, PeerName, Role, Trust};
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, LinkSender};
-use crate::tls::{self, Protocol};
+use crate::tls::Protocol;
 use crate::tuning;
 
+use configs::Configs;
 use shared::Shared;
 
 /// What an endpoint is made of.
@@ -76,6 +78,29 @@ pub enum BindError {
         /// What is wrong.
         #[source]
         source: std::io::Error,
+    },
+}
+
+/// Why a certificate was not taken into use.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// It names another peer.
+    #[error("certificate of {found} for the endpoint of {own}")]
+    OtherPeer {
+        /// Whose endpoint this is.
+        own: PeerIdentity,
+        /// Whom the certificate names.
+        found: PeerIdentity,
+    },
+    /// The private key does not fit the certificate, or there is nobody to trust.
+    #[error("cannot set up TLS as {peer}")]
+    Tls {
+        /// Who this is.
+        peer: PeerIdentity,
+        /// What is wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -164,26 +189,15 @@ impl Endpoint {
             });
         }
         let own = identity.peer().clone();
-        let tls =
-            |source: tls::TlsError| BindError::Tls { peer: own.clone(), source: source.into() };
         let transport = Arc::new(tuning::transport(&limits));
-        let server = if own.role == Role::Node {
-            Some(tuning::server(tls::server(&identity, &trust).map_err(tls)?, &transport, &limits))
-        } else {
-            None
-        };
-        let client = |protocol| {
-            let crypto = tls::client(&identity, &trust, protocol).map_err(tls)?;
-            Ok(tuning::client(crypto, &transport))
-        };
-        let (node_client, client_client) = (client(Protocol::Node)?, client(Protocol::Client)?);
-
+        let configs = Configs::new(&identity, &trust, &transport, &limits)
+            .map_err(|source| BindError::Tls { peer: own.clone(), source: source.into() })?;
+        let takes_connections = own.role == Role::Node;
         let at_socket = |source| BindError::Socket { address: listen, source };
         let socket = tuning::socket(listen, &limits).map_err(at_socket)?;
-        let takes_connections = server.is_some();
         let quinn = quinn::Endpoint::new(
             tuning::endpoint(&identity, &limits),
-            server,
+            takes_connections.then(|| configs.server.clone()),
             socket,
             Arc::new(quinn::TokioRuntime),
         )
@@ -195,8 +209,8 @@ impl Endpoint {
             own,
             hello,
             limits,
-            node_client,
-            client_client,
+            transport,
+            configs,
             events: sink,
             runtime,
         }));
@@ -280,6 +294,15 @@ impl Endpoint {
         self.shared.registry().link(link)
     }
 
+    /// Uses another certificate, and believes other authorities, from now on. Links that are there
+    /// go on. The new certificate must be of the same peer; its key may be another.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub fn renew(&self, identity: &Identity, trust: &Trust) -> Result<(), RenewError> {
+        self.shared.renew(identity, trust)
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -287,8 +310,8 @@ impl Endpoint {
     }
 
     /// Sends what is queued, closes all links and ends all tasks; waits for the peers at most twice
-    /// the flush timeout. Frames that arrive meanwhile may be lost. Afterwards the events end with a
-    /// `Disconnected` for each link.
+    /// the flush timeout. Frames that arrive meanwhile may be lost. The last events are a
+    /// `Disconnected` for each link; [`Events::next`] ends once the endpoint is dropped, too.
     pub async fn shutdown(&self) {
         self.shared.shutdown().await;
     }

