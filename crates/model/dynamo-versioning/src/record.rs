@@ -261,17 +261,6 @@ impl Record {
         }
     }
 
-    /// What the record claims besides its siblings: their dots taken out of the context, and no
-    /// version. Merged into a copy that still holds replaced versions, it removes them.
-    #[must_use]
-    pub fn context_only(&self) -> Self {
-        let mut claims = self.clone();
-        for dot in self.dots() {
-            claims.forget(dot);
-        }
-        claims
-    }
-
     /// The same record with all values emptied, for listings. It must never be merged into a
     /// stored record: its siblings have the dots of the full ones.
     #[must_use]

@@ -1,9 +1,9 @@
 //! Read repair (Paper §5; protocol rules 4 and 7).
 //!
 //! A get that found its replicas different names what each had. Every replica that lacks a version
-//! is sent that version; one that only holds versions that were replaced is sent the context that
-//! covers them, without a value. Each message is *delayed* in the sense of protocol rule 4 and
-//! valid by itself, so it does no harm whenever it arrives. A reader of a hot key sees the same
+//! is sent that version, and one that still holds versions that were replaced is sent what replaced
+//! them. Each message is *delayed* in the sense of protocol rule 4 and valid by itself, so it does
+//! no harm whenever it arrives. A reader of a hot key sees the same
 //! difference many times before the first repair lands; the same replica is sent the same key once
 //! a second at most.
 
@@ -86,27 +86,23 @@ impl ReadRepair {
     }
 }
 
-/// The pieces of `merged` that `held` lacks.
+/// The pieces of `merged` that `held` lacks: versions that it has not seen, and versions that
+/// replaced something that it still holds. Such a piece is sent even where the version itself is
+/// held: the claim that something was replaced travels only with what replaced it, or a crash
+/// between two messages could leave the claim without the replacement.
 fn missing(merged: &Record, held: &Record, without_value: &[Dot]) -> Vec<Record> {
     if held.same_versions(merged) {
         return Vec::new();
     }
     let lacks = |piece: &Record| {
-        piece.siblings().iter().any(|s| !held.covers(s.dot) && !without_value.contains(&s.dot))
+        let unseen = piece.siblings().iter().any(|sibling| !held.covers(sibling.dot));
+        let replaces = held.dots().any(|dot| {
+            piece.covers(dot) && !piece.siblings().iter().any(|sibling| sibling.dot == dot)
+        });
+        let bare = piece.siblings().iter().any(|sibling| without_value.contains(&sibling.dot));
+        (unseen || replaces) && !bare
     };
-    let mut pieces: Vec<Record> = merged.pieces().filter(lacks).collect();
-    let mut after = held.clone();
-    for piece in &pieces {
-        after.merge(piece);
-    }
-    let stale = after
-        .siblings()
-        .iter()
-        .any(|s| merged.covers(s.dot) && !merged.siblings().iter().any(|kept| kept.dot == s.dot));
-    if stale {
-        pieces.push(merged.context_only());
-    }
-    pieces
+    merged.pieces().filter(lacks).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use dynamo_messages::{
     Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead,
     ReplicaReadReply, ReplicaWrite, Reply, SiblingReply,
 };
+use dynamo_types::limits::TIMEOUT_MS_MAX;
 use dynamo_types::{Durability, Instant, NodeId, ObjectName, Position};
 use dynamo_versioning::{ClientContext, Content, Record, View};
 
@@ -191,14 +192,17 @@ impl Node {
                 let job = IncomingWrite { reply_to, pieces, durability, deadline: None };
                 self.replica.submit(name, Job::Write(job));
             } else {
-                let message = PeerMessage::Write(ReplicaWrite {
-                    operation: None,
-                    name: name.clone(),
-                    pieces: write.pieces,
-                    durability,
-                    remaining_ms: dynamo_types::limits::TIMEOUT_MS_MAX,
-                });
-                self.send(write.node, Lane::Background, message);
+                // Sibling by sibling, so that no number of them outgrows a frame.
+                for piece in write.pieces {
+                    let message = PeerMessage::Write(ReplicaWrite {
+                        operation: None,
+                        name: name.clone(),
+                        pieces: Vec::from([piece]),
+                        durability,
+                        remaining_ms: TIMEOUT_MS_MAX,
+                    });
+                    self.send(write.node, Lane::Background, message);
+                }
             }
         }
     }

@@ -138,12 +138,20 @@ impl Node {
             return self.fail(intent.origin, request_id_reused());
         }
         self.counters.retries_recognised += 1;
+        // One piece is enough: the version, or what replaced it.
+        let Some(piece) = record.pieces().find(|piece| piece.covers(known.dot)) else {
+            // Known, but what was read holds neither: its store may still be under way somewhere.
+            // Nothing may be claimed.
+            let needed = intent.needed;
+            self.counters.puts_unknown += 1;
+            return self.fail(intent.origin, Failure::OutcomeUnknown { reached: 0, needed });
+        };
         let mut context = intent.context.clone();
         context.dots.insert(known.dot);
         context.hlc_max = context.hlc_max.max(record.hlc_max());
         context.fastest = Some(self.config.node);
         let id = self.new_operation();
-        let pieces: Vec<Record> = record.pieces().collect();
+        let pieces = Vec::from([piece]);
         let job = IncomingWrite {
             reply_to: ReplyTo::Local(id),
             pieces: pieces.clone(),
@@ -151,16 +159,8 @@ impl Node {
             deadline: Some(intent.deadline),
         };
         let name = intent.name.clone();
-        if record.covers(known.dot) {
-            self.replicate(id, intent, &context, pieces);
-            self.replica.submit(&name, Job::Write(job));
-        } else {
-            // Known, but what was read holds neither the version nor what replaced it: its store
-            // may still be under way somewhere. Nothing may be claimed.
-            let needed = intent.needed;
-            self.counters.puts_unknown += 1;
-            self.fail(intent.origin, Failure::OutcomeUnknown { reached: 0, needed });
-        }
+        self.replicate(id, intent, &context, pieces);
+        self.replica.submit(&name, Job::Write(job));
     }
 
     /// The slot refused the put: nothing was applied or sent.
