@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dynamo_transport::certificates::{IssueError, PeerKey};
 use dynamo_transport::identity::CertificateError;
 use dynamo_transport::{Identity, Role, Trust, public_key_digest};
 use dynamo_types::NodeId;
@@ -40,6 +41,20 @@ pub enum IdentityError {
         path: PathBuf,
         /// Why not.
         source: CertificateError,
+    },
+    /// The key cannot be read.
+    #[error("{} holds no usable key", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: IssueError,
+    },
+    /// The key is not that of the certificate.
+    #[error("{} is not the key of the certificate beside it", path.display())]
+    OtherKey {
+        /// Which file.
+        path: PathBuf,
     },
     /// The certificate was not issued to this node.
     #[error("{} names {found}, but its key makes this node {expected}.node.dynamo", path.display())]
@@ -110,8 +125,15 @@ pub fn read(directory: &Path, ca_fingerprint: &[u8; 32]) -> Result<NodeIdentity,
         let path = path.to_owned();
         move |source| IdentityError::Certificate { path, source }
     };
-    let node = node_id(public_key_digest(&certificate).map_err(unsound(&certificate_path))?);
+    let digest = public_key_digest(&certificate).map_err(unsound(&certificate_path))?;
+    let node = node_id(digest);
     let identity = Identity::from_pem(&certificate, &key).map_err(unsound(&key_path))?;
+    // TLS would refuse this later, with words that help nobody.
+    let unreadable = |source| IdentityError::Key { path: key_path.clone(), source };
+    let key = PeerKey::from_pem(&String::from_utf8_lossy(&key)).map_err(unreadable)?;
+    if key.public_key_digest() != digest {
+        return Err(IdentityError::OtherKey { path: key_path });
+    }
     let peer = identity.peer();
     if peer.role != Role::Node || peer.name.as_str() != node.to_string() {
         let found = peer.dns_name();

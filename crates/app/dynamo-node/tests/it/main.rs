@@ -1,0 +1,14 @@
+//! The wiring: HTTP in front of a fake machine, and real nodes as processes on loopback.
+
+mod cluster;
+mod fake_node;
+mod http_client;
+
+mod commands;
+mod http_access;
+mod http_errors;
+mod http_objects;
+mod native_clients;
+mod replication;
+mod restarts;
+mod starting;
