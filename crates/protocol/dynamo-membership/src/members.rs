@@ -241,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn replaced_node_stays_out() {
+        let mut members = one_active();
+        members.climb(NodeId(2), MemberStatus::Removed);
+        // It starts again, knows itself as active and announces a new address.
+        let mut itself = one_active();
+        itself.set_details(NodeId(2), details("b again"), NodeId(2));
+        members.merge(&itself);
+        itself.merge(&members);
+        assert_eq!(itself.get(NodeId(2)).unwrap().status, MemberStatus::Removed);
+        assert!(members.ring_members().is_empty() && itself.ring_members().is_empty());
+    }
+
+    #[test]
     fn later_details_replace_earlier_ones() {
         let mut members = one_active();
         let before = members.clone();
