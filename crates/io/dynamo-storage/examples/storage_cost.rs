@@ -40,6 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 engine.write(&group, Durability::Buffered)
             })
         })?;
+        for n in 0..1_000 {
+            engine.get(OBJECTS, &key(n))?;
+        }
         let mut hits = 0_u64;
         measured(&format!("get from memory, {bytes} bytes"), count, || {
             (0..count).try_for_each(|n| {

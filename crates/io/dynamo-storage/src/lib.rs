@@ -10,6 +10,23 @@
 //! Every row carries a checksum over its column, key and value, so a row that is not what was
 //! written is reported as damaged and never handed out.
 //!
+//! ```
+//! use dynamo_storage::{
+//!     Batch, Column, ColumnSpec, Durability, MemoryEngine, Purpose, StorageEngine,
+//! };
+//!
+//! const ROWS: Column = Column(0);
+//! let engine = MemoryEngine::new(&[ColumnSpec { name: "rows", purpose: Purpose::Rows }]);
+//! let mut batch = Batch::new();
+//! batch.put(ROWS, "key", "value");
+//! engine.write(&[batch], Durability::Buffered)?;
+//! assert_eq!(engine.get(ROWS, b"key")?.as_deref(), Some(&b"value"[..]));
+//!
+//! engine.crash();
+//! assert_eq!(engine.get(ROWS, b"key")?, None, "nothing was synced");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! What it does not do: it gives no meaning to keys and values, replicates nothing, compares no
 //! versions, and never repairs a row. It knows nothing of the store that is built on it.
 

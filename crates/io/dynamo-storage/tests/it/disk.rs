@@ -1,5 +1,7 @@
 //! The engine on disk.
 
+mod checkpoint;
+mod columns;
 mod files;
 mod kill;
 mod log;

@@ -18,7 +18,7 @@ use super::{copied, options};
 type Model = BTreeMap<(Column, Vec<u8>), Vec<u8>>;
 
 /// Bytes that do not compress to nothing.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..bytes)
         .map(|_| {
