@@ -190,7 +190,7 @@ impl Endpoint {
         }
         let own = identity.peer().clone();
         let transport = Arc::new(tuning::transport(&limits));
-        let configs = Configs::new(&identity, &trust, &transport, &limits)
+        let configs = Configs::new(&identity, &trust, &transport)
             .map_err(|source| BindError::Tls { peer: own.clone(), source: source.into() })?;
         let takes_connections = own.role == Role::Node;
         let at_socket = |source| BindError::Socket { address: listen, source };

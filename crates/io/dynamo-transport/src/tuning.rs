@@ -19,6 +19,9 @@ use crate::reset::{ConnectionIds, ResetKey};
 /// Room in a connection's windows beside the lanes: the hello.
 const HELLO_WINDOW_BYTES: u32 = 64 * 1024;
 
+/// Newcomers that arrive within one turn of the event loop. 256: a flood beyond it is refused.
+const WAITING_MAX: usize = 256;
+
 /// What is kept of a newcomer's packets before its handshake begins. A hello of TLS takes one or two.
 const HANDSHAKE_BUFFER_BYTES: u64 = 64 * 1024;
 
@@ -77,16 +80,16 @@ pub(crate) fn transport(limits: &Limits) -> TransportConfig {
 pub(crate) fn server(
     crypto: QuicServerConfig,
     transport: &Arc<TransportConfig>,
-    limits: &Limits,
 ) -> quinn::ServerConfig {
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config
         .transport_config(transport.clone())
         // Peers here do not roam; one that changed its address connects anew.
         .migration(false)
-        .max_incoming(limits.handshakes_max)
+        // These wait for the acceptor, which takes them at once and then counts for itself.
+        .max_incoming(WAITING_MAX)
         .incoming_buffer_size(HANDSHAKE_BUFFER_BYTES)
-        .incoming_buffer_size_total(HANDSHAKE_BUFFER_BYTES * limits.handshakes_max as u64);
+        .incoming_buffer_size_total(HANDSHAKE_BUFFER_BYTES * WAITING_MAX as u64);
     config
 }
 

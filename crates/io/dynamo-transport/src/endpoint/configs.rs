@@ -5,7 +5,6 @@ use std::sync::Arc;
 use quinn::{ClientConfig, ServerConfig, TransportConfig};
 
 use crate::identity::{Identity, Trust};
-use crate::limits::Limits;
 use crate::tls::{self, Protocol, TlsError};
 use crate::tuning;
 
@@ -22,12 +21,11 @@ impl Configs {
         identity: &Identity,
         trust: &Trust,
         transport: &Arc<TransportConfig>,
-        limits: &Limits,
     ) -> Result<Self, TlsError> {
         let dial =
             |protocol| Ok(tuning::client(tls::client(identity, trust, protocol)?, transport));
         Ok(Self {
-            server: tuning::server(tls::server(identity, trust)?, transport, limits),
+            server: tuning::server(tls::server(identity, trust)?, transport),
             node: dial(Protocol::Node)?,
             client: dial(Protocol::Client)?,
         })

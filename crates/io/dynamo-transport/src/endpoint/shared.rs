@@ -96,7 +96,7 @@ impl Shared {
             let (own, found) = (self.own.clone(), identity.peer().clone());
             return Err(RenewError::OtherPeer { own, found });
         }
-        let configs = Configs::new(identity, trust, &self.transport, &self.limits)
+        let configs = Configs::new(identity, trust, &self.transport)
             .map_err(|source| RenewError::Tls { peer: self.own.clone(), source: source.into() })?;
         if self.own.role == Role::Node {
             self.quinn.set_server_config(Some(configs.server.clone()));

@@ -8,7 +8,7 @@ use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::raw;
-use crate::world::{World, name};
+use crate::world::{Peer, World, name};
 
 #[tokio::test]
 async fn garbage_at_the_port_does_not_disturb_a_link() {
@@ -143,4 +143,22 @@ async fn frames_sent_before_the_hello_wait_for_it() {
         Event::Frames { frames, .. } => assert_eq!(frames, [Bytes::from_static(b"early")]),
         other => panic!("not frames: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn newcomers_prove_their_address_or_are_turned_away_while_many_are_under_way() {
+    let world = World::new();
+    let node = |before_retry, max| {
+        let mut config = world.config(&world.issue(Role::Node, "a"));
+        config.limits.handshakes_before_retry = before_retry;
+        config.limits.handshakes_max = max;
+        Peer::bind(config)
+    };
+    let client = world.client("app");
+    let careful = node(0, 10);
+    client.endpoint.dial(careful.address, None).await.unwrap();
+    assert_eq!(careful.endpoint.counters().handshakes_retried, 1);
+    let full = node(0, 0);
+    client.endpoint.dial(full.address, None).await.unwrap_err();
+    assert_eq!(full.endpoint.counters().handshakes_overload, 1);
 }
