@@ -8,7 +8,7 @@ use core::time::Duration;
 use dynamo_coordination::known_request::{KnownRequestCheck, KnownRequestEffect, KnownRequestPlan};
 use dynamo_messages::{Failure, Invalid, KnownRequest, OperationId, PeerMessage, ReplicaRead};
 use dynamo_types::{Durability, Position, Reconciliation, WallTime};
-use dynamo_versioning::{Content, Put, Record};
+use dynamo_versioning::{Put, Record};
 
 use super::gets::GetPurpose;
 use super::operations::Operation;
@@ -74,7 +74,7 @@ impl Node {
 
     /// A delete without a context first reads, and covers what it saw.
     pub(super) fn cover_and_mint(&mut self, intent: PutIntent) {
-        if intent.content == Content::Tombstone && intent.context.dots.is_empty() {
+        if intent.covers_what_is_read {
             let (name, options, deadline) = (intent.name.clone(), intent.options, intent.deadline);
             let purpose = GetPurpose::CoverForDelete(Box::new(intent));
             self.begin_get(purpose, name, options, deadline);

@@ -29,6 +29,9 @@ pub(super) struct PutIntent {
     pub(super) digest: BodyDigest,
     /// What the put replaces.
     pub(super) context: ClientContext,
+    /// A delete that came without any context. One that came with the context of an empty reply
+    /// covers nothing, because its client saw nothing (Promise 2).
+    pub(super) covers_what_is_read: bool,
     pub(super) options: Options,
     pub(super) deadline: Instant,
     /// Copies needed (w).
@@ -119,6 +122,8 @@ impl Node {
             Err(failure) => return self.fail(origin, failure),
         };
         let digest = BodyDigest::of(&mutation.content, None, &context.dots);
+        let covers_what_is_read =
+            mutation.content == Content::Tombstone && mutation.contexts.is_empty();
         let intent = PutIntent {
             origin,
             name: mutation.name,
@@ -126,6 +131,7 @@ impl Node {
             request: mutation.request,
             digest,
             context,
+            covers_what_is_read,
             options: mutation.options,
             deadline,
             needed,
