@@ -110,7 +110,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
         ClusterCommand::Wipe { node: Some(node) } => {
             let cluster = directory.lock()?;
             wipe::data_of(&cluster, cluster.check_node(node)?)?;
-            done(node, "has no data left; `cargo xtask cluster restart` refills it from its peers")
+            done(node, "has no data left; `cargo xtask cluster restart` starts it empty")
         }
     }
 }

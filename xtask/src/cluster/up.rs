@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -218,7 +218,8 @@ fn initialise(cluster: &mut Locked, programs: &Path) -> Result<()> {
     ] {
         init.args([option.to_owned(), value]);
     }
-    must_succeed(&mut init)?;
+    // It says how to start nodes one by one, which is what this program is for.
+    must_succeed(init.stdout(Stdio::null()))?;
     cluster.description.complete = true;
     cluster.save()
 }
@@ -309,7 +310,7 @@ fn print_cluster(cluster: &Locked, programs: &Path, directory: &Directory) {
         "
 All {nodes} nodes are ready. Try:
 
-  curl -i -X PUT --data-binary 'hello' http://{first}/v1/kv/demo/greeting
+  curl -i -X PUT -H 'content-type: text/plain' -d hello http://{first}/v1/kv/demo/greeting
   curl -i http://{last}/v1/kv/demo/greeting
   curl -s http://{first}/v1/cluster
 ",
