@@ -57,9 +57,8 @@ pub(crate) struct Cluster {
     truth: Truth,
     /// Records damaged or lost, per key: one is what two copies survive.
     faults: [u32; KEYS],
-    lost_silently: bool,
-    /// Some record went out in part: its first pieces do not say what they replaced.
-    broke_off: bool,
+    lost_silently: [bool; KEYS],
+    collected: bool,
 }
 
 impl Cluster {
@@ -72,8 +71,8 @@ impl Cluster {
             contexts: Default::default(),
             truth: Truth::default(),
             faults: [0; KEYS],
-            lost_silently: false,
-            broke_off: false,
+            lost_silently: [false; KEYS],
+            collected: false,
         };
         for _ in 0..members + FALLBACKS {
             let mint = DotMint::new(cluster.new_actor());
@@ -153,15 +152,17 @@ impl Cluster {
             Step::DeliverHints { fallback } => self.deliver_hints(self.members + fallback),
             Step::Exchange { a, b } => self.exchange(a, b).map(|_| ()),
             Step::SendState { key, from, to } => {
-                let (record, clock) = (self.record(from, key), self.nodes[from].clock.clone());
-                if from != to && !record.is_empty() {
-                    self.messages.push(Message { to, key, record, state_of: Some(clock) });
+                let clock = self.nodes[from].clock.clone();
+                for record in self.record(from, key).pieces() {
+                    if from != to && !record.is_empty() {
+                        let state_of = Some(clock.clone());
+                        self.messages.push(Message { to, key, record, state_of });
+                    }
                 }
                 Ok(())
             }
             Step::SendSomePieces { key, from, to, pieces } => {
                 let clock = self.nodes[from].clock.clone();
-                self.broke_off |= pieces < self.record(from, key).siblings().len();
                 for piece in self.record(from, key).pieces().take(pieces) {
                     if from != to && !piece.is_empty() {
                         self.receive(to, key, &piece, Some(&clock))?;
@@ -193,7 +194,7 @@ impl Cluster {
                 Ok(())
             }
             Step::LoseSilently { key, at } => {
-                self.lost_silently |= self.lose(key, at);
+                self.lost_silently[key] |= self.lose(key, at);
                 Ok(())
             }
             Step::Recover { at } => self.recover(at),
@@ -350,6 +351,10 @@ impl Cluster {
         let mut changed = false;
         for key in 0..KEYS {
             let records = [a, b].map(|side| self.record(side, key));
+            // Equal versions are no difference, whatever their contexts look like.
+            if records[0].same_versions(&records[1]) {
+                continue;
+            }
             for (from, to) in [(0, b), (1, a)] {
                 for piece in records[from].pieces().filter(|piece| !piece.is_empty()) {
                     changed |= self.receive(to, key, &piece, Some(&clocks[from]))?.changed;
@@ -389,10 +394,12 @@ impl Cluster {
                 continue;
             }
             if collectable(&before, WALL, &cut) {
+                self.collected = true;
                 self.truth.collected(&before)?;
                 self.nodes[at].rows.remove(&(at, key));
                 self.nodes[at].clock.collected(before.context());
             } else if shrink(&mut row.record, &cut) {
+                self.collected = true;
                 self.nodes[at].clock.collected(before.context());
                 self.nodes[at].rows.insert((at, key), row);
             }
@@ -448,7 +455,8 @@ impl Cluster {
             for ((_, key), row) in &node.rows {
                 let whose = format!("node {number}, key {key}");
                 self.truth.check_claims(*key, &row.record, &whose)?;
-                if !node.incomplete && !self.broke_off {
+                // A hint may hold what members know by their horizons alone to be replaced.
+                if number < self.members && !node.incomplete {
                     self.truth.check_concurrent(&row.record, &whose)?;
                 }
             }
@@ -494,8 +502,13 @@ impl Cluster {
         for key in 0..KEYS {
             let records: Vec<Record> =
                 (0..self.members).map(|member| self.record(member, key)).collect();
-            let copies = 1 + self.faults[key];
-            self.truth.check_end(key, &records, copies, !self.lost_silently)?;
+            // A clock vouches for a version that its member lost silently. Once another key's
+            // collection puts that number beyond a horizon, a late copy counts as collected: the
+            // rules promise nothing then.
+            let unsure = self.lost_silently[key] && self.collected;
+            let copies = (!unsure).then_some(1 + self.faults[key]);
+            let deletes_hold = !self.lost_silently.contains(&true);
+            self.truth.check_end(key, &records, copies, deletes_hold)?;
             for record in &records {
                 // One member may have collected what another still holds.
                 let dead = |r: &Record| r.siblings().iter().all(|s| s.is_tombstone());

@@ -44,7 +44,7 @@ pub(crate) enum Step {
     DeliverHints { fallback: usize },
     /// Two members exchange everything.
     Exchange { a: usize, b: usize },
-    /// A member sends its record as state, to arrive whenever.
+    /// A member sends its record as state, piece by piece, each to arrive whenever.
     SendState { key: usize, from: usize, to: usize },
     /// A member sends the first pieces of its record as state, then breaks off.
     SendSomePieces { key: usize, from: usize, to: usize, pieces: usize },

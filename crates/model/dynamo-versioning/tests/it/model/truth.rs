@@ -19,8 +19,8 @@ pub(crate) struct Write {
     seen: Writes,
     /// All that is replaced with it: what it had seen, and what that had replaced.
     past: Writes,
-    /// Members that stored it durably at some time; a hint is a copy for the member it is meant for.
-    pub(crate) stored_by: u8,
+    /// Members that stored it durably at some time.
+    stored_by: u8,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +69,7 @@ impl Truth {
         })
     }
 
+    /// Takes down a durable copy for a member; a hint is one for the member it is meant for.
     pub(crate) fn stored(&mut self, record: &Record, member: usize) -> Result<(), String> {
         for dot in record.dots() {
             let number = self.number(dot)?;
@@ -139,13 +140,13 @@ impl Truth {
 
     /// Judges what is left of a key at all members when everything has been exchanged.
     ///
-    /// `copies` is how many members must have stored a write for it to survive; `deletes_hold` says
-    /// that no record was lost silently, so that nothing deleted may be back.
+    /// `copies` is how many members must have stored a write for it to survive, if that is known;
+    /// `deletes_hold` says that no record was lost silently, so that nothing deleted may be back.
     pub(crate) fn check_end(
         &self,
         key: usize,
         records: &[Record],
-        copies: u32,
+        copies: Option<u32>,
         deletes_hold: bool,
     ) -> Result<(), String> {
         let mut survivors = 0;
@@ -153,7 +154,7 @@ impl Truth {
             survivors |= self.history_of(record)?;
         }
         for (number, write) in self.of_key(key) {
-            let counts = write.stored_by.count_ones() >= copies;
+            let counts = copies.is_some_and(|copies| write.stored_by.count_ones() >= copies);
             let bit = 1 << number;
             if counts && (survivors | self.collected) & bit == 0 {
                 return Err(format!("write {} is lost with all that replaced it", write.dot));
