@@ -355,3 +355,36 @@ fn a_clock_does_not_claim_the_numbers_of_other_keys() {
     assert!(!b.clock.includes(delete_elsewhere), "so b must not report it as incorporated");
     assert!(b.clock.includes(dot(1, 3)));
 }
+
+#[test]
+fn history_29_replicas_that_heard_in_another_order_hold_the_same_bytes() {
+    let [mut a, mut b, mut c, mut d] = [1, 2, 3, 4].map(Replica::new);
+    let first = a.write("first", &none());
+    let second = b.write("second", &none());
+    let third = b.write("third", &first.reply_context);
+    for sent in [&first, &second, &third] {
+        c.receive(&sent.write);
+    }
+    for sent in [&third, &first, &second] {
+        d.receive(&sent.write);
+    }
+    assert_eq!(c.dots(), [second.dot, third.dot]);
+    assert_eq!(c.row.record.encode(), d.row.record.encode());
+}
+
+#[test]
+fn each_piece_says_what_its_own_version_replaced_and_nothing_else() {
+    let [mut a, mut b] = [Replica::new(1), Replica::new(2)];
+    let left = a.write("left", &none());
+    let right = b.write("right", &none());
+    a.receive(&right.write);
+    let newer_left = a.write("newer left", &left.reply_context);
+    let newer_right = b.write("newer right", &right.reply_context);
+    a.receive(&newer_right.write);
+
+    let pieces: Vec<Record> = a.row.record.pieces().collect();
+    let claims: Vec<_> = pieces.iter().map(|piece| piece.context().clone()).collect();
+    assert_eq!(claims, [dots(&[(1, 1), (1, 2)]), dots(&[(2, 1), (2, 2)])]);
+    assert_eq!(a.row.record.version(newer_left.dot).as_ref(), Some(&pieces[0]));
+    assert_eq!(a.row.record.version(left.dot), None);
+}

@@ -189,3 +189,35 @@ fn a_body_digest_tells_content_type_value_expiry_and_context_apart() {
         assert_eq!(digests.iter().position(|other| other == digest), Some(place));
     }
 }
+
+/// Stored rows and the wire hold these bytes: a change of them needs a new format version.
+#[test]
+fn the_canonical_bytes_do_not_change_by_accident() {
+    let replaced = Dot::new(ActorId(2), 1);
+    let mut context: DotSet = [replaced].into_iter().collect();
+    let mut alive = sibling(1, 300, value("cart"), Some(WallTime(5)));
+    alive.digest = BodyDigest(0xd1);
+    context.insert(alive.dot);
+    let one = Record::from_parts(context.clone(), Hlc(400), vec![alive.clone()]).expect("agree");
+    let deleted = sibling(3, 1, Content::Tombstone, None);
+    context.insert(deleted.dot);
+    let two = Record::from_parts(context, Hlc(400), vec![alive, deleted]).expect("agree");
+    let hex = |record: &Record| -> String {
+        record.encode().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let first_sibling = "0000000000000001ac02000000000000012c020000000000000005\
+        0000000000000001000000000000012c000000000000000000000000000000d1000463617274";
+    let one_bytes = "01 02 0000000000000001 01 ab02 01 0000000000000002 01 00 01 \
+                     0000000000000190 01 00 "
+        .to_owned()
+        + first_sibling;
+    assert_eq!(hex(&one), one_bytes.replace(' ', ""));
+    let two_bytes = "01 03 0000000000000001 01 ab02 01 0000000000000002 01 00 01 \
+                     0000000000000003 01 00 01 0000000000000190 02 01 "
+        .to_owned()
+        + first_sibling
+        + " 01 0000000000000001 01 ab02 01 \
+           0000000000000003 01 0000000000000001 01 00000000000000030000000000000001 \
+           00000000000000000000000000000000 01 0000000000000003 01 00 01";
+    assert_eq!(hex(&two), two_bytes.replace(' ', ""));
+}
