@@ -122,6 +122,8 @@ pub struct Get {
     next: usize,
     /// Asked and not yet answered for good.
     waiting: Vec<NodeId>,
+    /// Answered that their row is damaged: they do not count, and want everything.
+    unsure: Vec<NodeId>,
     answers: BTreeMap<NodeId, Answer>,
     fastest: Option<NodeId>,
     hedge_at: Option<Instant>,
@@ -139,6 +141,7 @@ impl Get {
             plan,
             next: 0,
             waiting: Vec::new(),
+            unsure: Vec::new(),
             answers: BTreeMap::new(),
             fastest: None,
             hedge_at,
@@ -242,7 +245,11 @@ impl Get {
         let (record, without_values, last) = match outcome {
             ReadOutcome::Piece { record, without_values, last } => (record, without_values, last),
             ReadOutcome::Missing => (Record::new(), false, true),
-            ReadOutcome::Unsure | ReadOutcome::Overloaded => return self.give_up_on(from),
+            ReadOutcome::Unsure => {
+                self.unsure.push(from);
+                return self.give_up_on(from);
+            }
+            ReadOutcome::Overloaded => return self.give_up_on(from),
         };
         match self.answers.get_mut(&from) {
             Some(answer) if !answer.whole => {
@@ -351,14 +358,18 @@ impl Get {
         self.phase = Phase::Done;
     }
 
-    /// Names who is behind. Where all agree there is nothing to write.
+    /// Names who is behind. Where all agree there is nothing to write. A replica with a damaged row
+    /// is behind by everything: nobody else would tell it until the next put.
     fn repair(&mut self) {
         self.phase = Phase::Done;
         let merged = self.merged();
-        if self.whole().all(|(_, answer)| answer.record.same_versions(&merged)) {
+        let unsure = if merged.is_empty() { Vec::new() } else { core::mem::take(&mut self.unsure) };
+        let all_agree = self.whole().all(|(_, answer)| answer.record.same_versions(&merged));
+        if all_agree && unsure.is_empty() {
             return;
         }
-        let answers = self.whole().map(|(node, answer)| (node, answer.record.clone())).collect();
+        let answers = self.whole().map(|(node, answer)| (node, answer.record.clone()));
+        let answers = answers.chain(unsure.into_iter().map(|node| (node, Record::new()))).collect();
         let without_value = merged.siblings().iter().map(|sibling| sibling.dot);
         let without_value = without_value.filter(|dot| !self.has_value(*dot)).collect();
         self.effects.push_back(GetEffect::Differed { merged, answers, without_value });

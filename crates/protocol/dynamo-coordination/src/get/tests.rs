@@ -132,6 +132,20 @@ fn who_cannot_know_does_not_count_and_is_replaced() {
 }
 
 #[test]
+fn a_replica_with_a_damaged_row_is_named_as_lacking_everything() {
+    let mut get = get(2);
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Unsure);
+    answer(&mut get, B, whole(record(&[2], b"v")));
+    let told = answer(&mut get, C, whole(record(&[2], b"v")));
+    assert!(matches!(told[0], GetEffect::Answer { .. }), "{told:?}");
+    assert!(
+        matches!(&told[1], GetEffect::Differed { answers, .. } if answers.contains(&(A, Record::new()))),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_lost_replica_is_replaced_and_the_last_loss_fails_the_get() {
     let mut get = get(2);
     effects(&mut get);
