@@ -17,8 +17,8 @@ use crate::run::{SeedReport, run_seed};
 pub const SUCCESS_PERCENT_MIN: u64 = 30;
 /// One seed of so many runs twice, to see that nothing but the seed decides.
 pub const TWICE_EVERY: u64 = 100;
-/// Failures that a batch keeps in full.
-const FAILURES_KEPT: usize = 5;
+/// Failures of each promise that a batch keeps in full.
+const FAILURES_KEPT: usize = 3;
 
 /// Which seeds to run, and how.
 #[derive(Debug, Clone, Copy)]
@@ -87,10 +87,18 @@ impl BatchReport {
         if let Some(failure) = report.failure {
             self.failed_runs += 1;
             *self.failures_by_invariant.entry(failure.invariant).or_default() += 1;
-            self.failures.insert(report.seed, failure);
-            while self.failures.len() > FAILURES_KEPT {
-                self.failures.pop_last();
-            }
+            self.keep(report.seed, failure);
+        }
+    }
+
+    /// Keeps the failures of the first seeds, some of each promise.
+    fn keep(&mut self, seed: u64, failure: crate::run::Failure) {
+        let invariant = failure.invariant;
+        self.failures.insert(seed, failure);
+        let of_kind = |(_, kept): &(&u64, &crate::run::Failure)| kept.invariant == invariant;
+        if self.failures.iter().filter(of_kind).count() > FAILURES_KEPT {
+            let last = self.failures.iter().filter(of_kind).map(|(seed, _)| *seed).next_back();
+            last.and_then(|last| self.failures.remove(&last));
         }
     }
 

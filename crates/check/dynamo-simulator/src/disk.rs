@@ -42,8 +42,10 @@ struct PendingStore {
 pub struct Committed {
     /// Each store with its result, in order.
     pub results: Vec<(StoreId, StoreResult)>,
-    /// All writes that were applied, in order.
+    /// All writes that were applied and reported so, in order.
     pub applied: Vec<StoreWrite>,
+    /// Writes that can be seen although their store was reported as failed.
+    pub unreported: Vec<StoreWrite>,
 }
 
 /// What a crash does to the disk.
@@ -134,8 +136,9 @@ impl Disk {
             // Unknown what of it is there: the page cache may show it and the disk not have it.
             let kept = self.random.index(group.len() + 1);
             self.unsynced.extend(group.iter().take(kept).map(|store| store.writes.clone()));
-            for writes in group.iter().take(kept) {
-                apply(&mut self.visible, &mut self.damaged, &writes.writes);
+            for store in group.iter().take(kept) {
+                apply(&mut self.visible, &mut self.damaged, &store.writes);
+                committed.unreported.extend(store.writes.iter().cloned());
             }
         }
         for store in group {
@@ -206,12 +209,15 @@ impl Disk {
         (rows, true)
     }
 
-    /// The process is gone. What was not reported may be there or not, in order.
-    pub fn crash(&mut self, crash: Crash) {
+    /// The process is gone. What was not reported may be there or not, in order; gives the writes
+    /// that may be.
+    pub fn crash(&mut self, crash: Crash) -> Vec<StoreWrite> {
         let group = core::mem::take(&mut self.under_way);
         self.queued.clear();
         let kept = self.random.index(group.len() + 1);
+        let mut unreported = Vec::new();
         for store in group.into_iter().take(kept) {
+            unreported.extend(store.writes.iter().cloned());
             apply(&mut self.visible, &mut self.damaged, &store.writes);
             self.unsynced.push(store.writes);
         }
@@ -228,6 +234,7 @@ impl Disk {
         }
         self.stopped = false;
         self.fail_next_sync = false;
+        unreported
     }
 
     /// Makes a row unreadable; false if there is no such row.
@@ -325,7 +332,7 @@ mod tests {
                     let _ = disk.commit();
                 }
             }
-            disk.crash(Crash::Power);
+            let _ = disk.crash(Crash::Power);
             assert!(has(&mut disk, 0));
             let kept: Vec<bool> = (1..6).map(|number| has(&mut disk, number)).collect();
             let first_gap = kept.iter().position(|kept| !kept).unwrap_or(kept.len());
@@ -338,7 +345,7 @@ mod tests {
         let mut disk = disk(1);
         put(&mut disk, 0, Durability::Buffered);
         let _ = disk.commit();
-        disk.crash(Crash::Process);
+        let _ = disk.crash(Crash::Process);
         assert!(has(&mut disk, 0));
     }
 
@@ -362,7 +369,7 @@ mod tests {
             put(&mut disk, number, Durability::Synced);
             assert_eq!(disk.commit().0.results, [(StoreId(number), StoreResult::Failed)]);
         }
-        disk.crash(Crash::Process);
+        let _ = disk.crash(Crash::Process);
         put(&mut disk, 2, Durability::Synced);
         assert_eq!(disk.commit().0.results, [(StoreId(2), StoreResult::Applied { synced: true })]);
     }

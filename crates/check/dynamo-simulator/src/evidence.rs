@@ -77,6 +77,10 @@ pub struct Evidence {
     pub minted: BTreeMap<WriteId, Vec<Minted>>,
     /// When each node first reported a version of a write as stored.
     pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// When each write was first handed to each node, by its client or by another node.
+    pub asked: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// The timestamps that acknowledgements named.
+    pub acknowledged_hlc: BTreeMap<WriteId, Hlc>,
     /// Dots that were seen with two different versions.
     pub dot_conflicts: Vec<String>,
     /// What the disks hold at the end: every row of every node, by key.
@@ -109,7 +113,9 @@ impl Evidence {
     /// The greatest timestamp under which a write was minted.
     #[must_use]
     pub fn hlc_of(&self, write: WriteId) -> Option<Hlc> {
-        self.minted.get(&write).and_then(|dots| dots.iter().map(|minted| minted.hlc).max())
+        // A version that was replaced in the turn that minted it is in no store and no message.
+        let seen = self.minted.get(&write).and_then(|dots| dots.iter().map(|m| m.hlc).max());
+        seen.or_else(|| self.acknowledged_hlc.get(&write).copied())
     }
 
     /// What a replica holds of a key; an empty record if there is no row.

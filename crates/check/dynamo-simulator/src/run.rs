@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,6 +12,9 @@ use crate::cluster::{Cluster, OperationCounts};
 use crate::invariants::{self, Violation};
 use crate::markers::Markers;
 use crate::options::SeedOptions;
+
+/// Lines of a key's history that a finding tells, from its beginning and from its end.
+const HISTORY_LINES: usize = 20;
 
 /// What came of one seed.
 #[derive(Debug, Clone)]
@@ -95,11 +99,60 @@ pub fn run_seed(options: SeedOptions, readable: bool) -> SeedReport {
     report
 }
 
+/// What happened to the key, as far as it is about the writes that the finding names.
 fn describe(history: &crate::history::History, violation: &Violation) -> String {
-    violation.key.map(|key| history.describe_key(key)).unwrap_or_default()
+    let Some(key) = violation.key else { return String::new() };
+    let named: Vec<String> = violation
+        .detail
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| {
+            word.strip_prefix('w').is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+        .map(str::to_owned)
+        .collect();
+    let is_about = |line: &str| {
+        named.is_empty()
+            || line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+                named.iter().any(|name| name == word)
+            })
+    };
+    let all = history.describe_key(key);
+    let mut lines = all.lines();
+    let heading = lines.next().unwrap_or_default();
+    let kept: Vec<&str> = lines.filter(|line| is_about(line)).collect();
+    let (first, last) = (kept.len().min(HISTORY_LINES), kept.len().saturating_sub(HISTORY_LINES));
+    let mut text = format!("{heading}\n");
+    for line in &kept[..first] {
+        text.push_str(line);
+        text.push('\n');
+    }
+    if last > first {
+        text.push_str("  …\n");
+    }
+    for line in &kept[last.max(first)..] {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// From now on panics of this process are findings, told with their seed and the place they came
+/// from, and not printed on the side.
+pub fn capture_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        LAST_PANIC.with(|last| *last.borrow_mut() = panic.to_string());
+    }));
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let captured = LAST_PANIC.with(|last| core::mem::take(&mut *last.borrow_mut()));
+    if !captured.is_empty() {
+        return captured;
+    }
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_else(|| "a panic without a message".to_owned())

@@ -197,6 +197,7 @@ impl Cluster {
         }
         self.evidence.minted = observer.minted;
         self.evidence.stored = observer.stored;
+        self.evidence.asked = observer.asked;
         self.evidence.dot_conflicts = observer.conflicts;
         self.evidence.history = core::mem::take(&mut self.history);
     }

@@ -233,6 +233,9 @@ impl Cluster {
                 .attempts
                 .push(crate::history::Attempt { host, sent: now });
         }
+        if let Goal::Write(id) = operation.goal {
+            self.observer.asked(now, id, host);
+        }
         let waiting = Attempt { client: Some((client, serial)), host, process: None };
         self.attempts.insert(attempt, waiting);
         self.trace.line(now, || format!("client {client} asks {host}, attempt {attempt}: {request:?}"));
@@ -421,6 +424,13 @@ impl Cluster {
                 let write = self.history.write(id);
                 let (key, mut parents) = (write.key, write.parents.clone());
                 parents.push(id);
+                let name = &self.keys[usize::from(key.0)].0;
+                match ClientContext::open(&context, &self.context_key, self.cluster_id, name) {
+                    Ok(opened) => {
+                        self.evidence.acknowledged_hlc.insert(id, opened.hlc_max);
+                    }
+                    Err(error) => self.odd(format!("{host} sends a bad context: {error}")),
+                }
                 let memory = self.clients[client].memory.entry(key).or_default();
                 memory.put = Some(Known { context, parents });
                 self.rest(client);

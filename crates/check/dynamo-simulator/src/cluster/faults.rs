@@ -241,7 +241,8 @@ impl Cluster {
         state.paused = false;
         state.armed = None;
         state.dies_mid_turn = false;
-        state.disk.crash(crash);
+        let unreported = state.disk.crash(crash);
+        self.observe_unreported(host, unreported);
         self.trace.note(now, 6, [u64::from(host.0), crash as u64]);
         self.trace.line(now, || format!("{host} CRASHES: {crash:?}"));
         self.add_counters(&machine);

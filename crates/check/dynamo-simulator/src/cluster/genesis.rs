@@ -86,13 +86,25 @@ impl Cluster {
         }
         for host in hosts {
             for of in &declared {
-                let request = Request::GetBucket { bucket: of.bucket.clone() };
-                match self.ask_one(host, request) {
-                    Some(Reply::Bucket { settings, .. }) if settings == of.settings => {}
-                    other => self.odd(format!("{host} has not the settings put: {other:?}")),
-                }
+                self.await_settings(host, of);
             }
         }
+    }
+}
+
+impl Cluster {
+    /// A majority stored the settings before their put was answered; the others follow.
+    fn await_settings(&mut self, host: HostIndex, of: &WorkloadBucket) {
+        let mut last = None;
+        for _ in 0..20 {
+            let request = Request::GetBucket { bucket: of.bucket.clone() };
+            last = self.ask_one(host, request);
+            if matches!(&last, Some(Reply::Bucket { settings, .. }) if *settings == of.settings) {
+                return;
+            }
+            self.advance_to(self.now + core::time::Duration::from_millis(500));
+        }
+        self.odd(format!("{host} has not the settings put: {last:?}"));
     }
 }
 

@@ -10,7 +10,7 @@ use dynamo_versioning::{Record, StoredRecord};
 
 use super::{Answer, Cluster, Happening, PendingScan};
 use crate::disk::{Committed, Crash};
-use crate::history::HostIndex;
+use crate::history::{HostIndex, WriteId};
 use crate::markers::Marker;
 use crate::wire;
 
@@ -153,6 +153,12 @@ impl Cluster {
                 self.observer.see(self.now, (partition, key), piece, host);
             }
         }
+        if let PeerMessage::Forward { mutation, .. } = &envelope.message
+            && let Some(write) = WriteId::of_request(mutation.request)
+            && let Some(coordinator) = self.index_of(to)
+        {
+            self.observer.asked(self.now, write, coordinator);
+        }
         let envelope = if self.options.check_encoding {
             self.markers.hit(Marker::Encoded);
             wire::through_bytes(&envelope)
@@ -198,7 +204,8 @@ impl Cluster {
     /// A group of stores has ended: tell the node and look at what was stored.
     pub(super) fn commit(&mut self, host: HostIndex) {
         let process = self.host(host).process;
-        let (Committed { results, applied }, next) = self.host(host).disk.commit();
+        let (committed, next) = self.host(host).disk.commit();
+        let Committed { results, applied, unreported } = committed;
         if let Some(delay) = next {
             self.schedule(delay, Happening::Committed { host, process });
         }
@@ -206,9 +213,12 @@ impl Cluster {
             if let StoreWrite::Put { column: Column::Objects, key, value } = write {
                 self.object_rows_written += 1;
                 self.trace.note_bytes(&value);
-                self.observe_store(host, &key, &value);
+                if let Some(record) = self.observe_store(host, &key, &value) {
+                    self.observer.stored(self.now, host, &record);
+                }
             }
         }
+        self.observe_unreported(host, unreported);
         for (store, result) in results {
             if result == StoreResult::Refused {
                 self.markers.hit(Marker::StoreRefused);
@@ -218,25 +228,28 @@ impl Cluster {
         }
     }
 
-    fn observe_store(&mut self, host: HostIndex, row: &Bytes, value: &Bytes) {
-        let Some(key) = self.key_of_row.get(row).copied() else { return };
-        let partition = self.keys[usize::from(key.0)].2;
-        match StoredRecord::decode(value) {
-            Ok(stored) => {
-                self.observe(host, (partition, key), &stored.record);
-                self.observer.stored(self.now, host, &stored.record);
+    /// Looks at rows that are on a disk although their node never heard so.
+    pub(super) fn observe_unreported(&mut self, host: HostIndex, writes: Vec<StoreWrite>) {
+        for write in writes {
+            if let StoreWrite::Put { column: Column::Objects, key, value } = write {
+                self.observe_store(host, &key, &value);
             }
-            Err(error) => self.odd(format!("{host} stores a row that does not decode: {error}")),
         }
     }
 
-    fn observe(
-        &mut self,
-        host: HostIndex,
-        place: (dynamo_types::PartitionId, crate::history::KeyIndex),
-        record: &Record,
-    ) {
-        self.observer.see(self.now, place, record, host);
+    fn observe_store(&mut self, host: HostIndex, row: &Bytes, value: &Bytes) -> Option<Record> {
+        let key = self.key_of_row.get(row).copied()?;
+        let partition = self.keys[usize::from(key.0)].2;
+        match StoredRecord::decode(value) {
+            Ok(stored) => {
+                self.observer.see(self.now, (partition, key), &stored.record, host);
+                Some(stored.record)
+            }
+            Err(error) => {
+                self.odd(format!("{host} stores a row that does not decode: {error}"));
+                None
+            }
+        }
     }
 
     fn arm_timer(&mut self, host: HostIndex) {
@@ -276,22 +289,27 @@ fn index(number: u32) -> usize {
 
 fn event_kind(event: &Event) -> u64 {
     match event {
-        Event::Connected { node } => 16 + (node.0 & 0xffff) << 8,
-        Event::Disconnected { node } => 17 + (node.0 & 0xffff) << 8,
-        Event::Received { from, envelope } => 18 + (from.0 & 0xffff) * 256 + (envelope.hlc.0 << 20),
-        Event::Requested { client, .. } => 19 + (client.0 << 8),
-        Event::Loaded { load, .. } => 20 + (load.0 << 8),
-        Event::Stored { store, .. } => 21 + (store.0 << 8),
-        Event::Scanned { scan, .. } => 22 + (scan.0 << 8),
+        Event::Connected { node } => mix(16, node.0, 0),
+        Event::Disconnected { node } => mix(17, node.0, 0),
+        Event::Received { from, envelope } => mix(18, from.0, envelope.hlc.0),
+        Event::Requested { client, .. } => mix(19, client.0, 0),
+        Event::Loaded { load, .. } => mix(20, load.0, 0),
+        Event::Stored { store, .. } => mix(21, store.0, 0),
+        Event::Scanned { scan, .. } => mix(22, scan.0, 0),
     }
 }
 
 fn effect_kind(effect: &Effect) -> u64 {
     match effect {
-        Effect::Send { to, envelope, .. } => 1 + (to.0 << 8) + (envelope.hlc.0 << 20),
-        Effect::Reply { client, .. } => 2 + (client.0 << 8),
-        Effect::Load { load, .. } => 3 + (load.0 << 8),
-        Effect::Store { store, writes, .. } => 4 + (store.0 << 8) + ((writes.len() as u64) << 40),
-        Effect::Scan { scan, .. } => 5 + (scan.0 << 8),
+        Effect::Send { to, envelope, .. } => mix(1, to.0, envelope.hlc.0),
+        Effect::Reply { client, .. } => mix(2, client.0, 0),
+        Effect::Load { load, .. } => mix(3, load.0, 0),
+        Effect::Store { store, writes, .. } => mix(4, store.0, writes.len() as u64),
+        Effect::Scan { scan, .. } => mix(5, scan.0, 0),
     }
+}
+
+/// One number of three, for the trace.
+fn mix(kind: u64, first: u64, second: u64) -> u64 {
+    (kind ^ first.rotate_left(8)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ second
 }

@@ -10,15 +10,6 @@ use crate::arguments::Arguments;
 use crate::clock::Stopwatch;
 use crate::replay::write_log;
 
-/// Panics of the machines are findings, printed with their seed; not noise on the side.
-pub(crate) fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        if std::env::var_os("RUST_BACKTRACE").is_some() {
-            println!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
-        }
-    }));
-}
-
 pub(crate) fn say(text: &str) {
     println!("{text}");
 }

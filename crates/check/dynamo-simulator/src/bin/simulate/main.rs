@@ -20,7 +20,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::quiet_panics();
+    dynamo_simulator::run::capture_panics();
     match &arguments.command {
         Some(Command::Replay { what }) => replay::replay(what, &arguments),
         None if arguments.seed.is_some() => replay::one_seed(&arguments),
