@@ -1,4 +1,4 @@
-//! Every package inherits the lints; every dependency is accounted for in docs/DEPENDENCIES.md.
+//! Every package inherits the lints; every dependency is used, and docs/DEPENDENCIES.md says why.
 
 use super::Finding;
 use super::packages::Package;
@@ -13,7 +13,11 @@ pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
     let reasons = tree.text(REASONS).unwrap_or_default();
     for name in workspace_dependencies(manifest) {
         let is_ours = packages.iter().any(|package| package.name == name);
-        if !is_ours && !reasons.contains(&format!("`{name}`")) {
+        let mut used = packages.iter().flat_map(|package| &package.dependencies);
+        if !is_ours && !used.any(|dependency| dependency.key == name) {
+            let message = format!("no crate uses `{name}`: remove its line");
+            findings.push(Finding::new("Cargo.toml", message));
+        } else if !is_ours && !reasons.contains(&format!("`{name}`")) {
             let message = format!("`{name}` has no line: say what it is for and why it was chosen");
             findings.push(Finding::new(REASONS, message));
         }
@@ -68,14 +72,18 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_the_lints_and_a_dependency_without_a_reason_are_found() {
+    fn missing_lints_and_dependencies_without_reason_or_use_are_found() {
         let tree = Tree::of([
-            ("Cargo.toml", "[workspace.dependencies]\na = \"1\"\nrkyv = \"1\"\nquinn = \"1\""),
+            (
+                "Cargo.toml",
+                "[workspace.dependencies]\na = \"1\"\nrkyv = \"1\"\nquinn = \"1\"\nx = \"1\"",
+            ),
             ("a/Cargo.toml", "[package]\nname = \"a\"\n[lints]\nworkspace = true\n"),
             ("b/Cargo.toml", "[package]\nworkspace = true\n"),
             ("docs/DEPENDENCIES.md", "- `rkyv`: the wire"),
         ]);
-        let found: Vec<String> = check(&tree, &[Package::of("a", &[]), Package::of("b", &[])])
+        let packages = [Package::of("a", &["rkyv"]), Package::of("b", &["~quinn"])];
+        let found: Vec<String> = check(&tree, &packages)
             .into_iter()
             .map(|finding| format!("{}: {}", finding.place, finding.message))
             .collect();
@@ -86,6 +94,7 @@ mod tests {
                  `workspace = true`",
                 "docs/DEPENDENCIES.md: `quinn` has no line: say what it is for and why it was \
                  chosen",
+                "Cargo.toml: no crate uses `x`: remove its line",
             ]
         );
     }

@@ -41,6 +41,8 @@ impl Package {
 pub(super) struct Dependency {
     /// Which.
     pub(super) name: String,
+    /// What the manifest calls it: its name, unless it is renamed there.
+    pub(super) key: String,
     /// Only tests and examples see it, or those who ask for it by a feature named `testing`.
     pub(super) only_for_tests: bool,
 }
@@ -90,6 +92,7 @@ pub(super) fn read(workspace: &Workspace) -> Result<Vec<Package>> {
         }
         let dependencies = package.dependencies.iter().map(|dependency| Dependency {
             name: dependency.name.clone(),
+            key: dependency.rename.as_ref().unwrap_or(&dependency.name).clone(),
             only_for_tests: dependency.kind == DependencyKind::Development
                 || dependency.optional && is_called_by_testing(&package.features, &dependency.name),
         });
@@ -117,6 +120,7 @@ impl Package {
         let name = folder.rsplit('/').next().unwrap_or(folder).to_owned();
         let dependencies = dependencies.iter().map(|written| Dependency {
             name: written.trim_start_matches('~').to_owned(),
+            key: written.trim_start_matches('~').to_owned(),
             only_for_tests: written.starts_with('~'),
         });
         let root = Root { path: format!("{folder}/src/lib.rs"), kind: RootKind::Library };
