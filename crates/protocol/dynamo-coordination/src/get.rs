@@ -86,7 +86,8 @@ pub enum GetEffect {
         /// How many were needed.
         needed: u8,
     },
-    /// The replicas that answered hold different versions. Emitted at most once, after the answer.
+    /// The replicas that answered hold different versions. Emitted at most once, after the answer or
+    /// the failure.
     Differed {
         /// All that they have, merged.
         merged: Record,
@@ -356,6 +357,10 @@ impl Get {
         let reached = u8::try_from(self.whole().count()).unwrap_or(u8::MAX);
         self.effects.push_back(GetEffect::Failed { reached, needed: self.plan.needed });
         self.phase = Phase::Done;
+        // Else a get of r=N could never succeed again on a key with a damaged row.
+        if !self.unsure.is_empty() {
+            self.repair();
+        }
     }
 
     /// Names who is behind. Where all agree there is nothing to write. A replica with a damaged row

@@ -146,6 +146,19 @@ fn a_replica_with_a_damaged_row_is_named_as_lacking_everything() {
 }
 
 #[test]
+fn a_get_that_fails_for_a_damaged_row_still_repairs_it() {
+    let mut get = get(3);
+    effects(&mut get);
+    answer(&mut get, B, whole(record(&[2], b"v")));
+    answer(&mut get, C, whole(record(&[2], b"v")));
+    let told = answer(&mut get, A, ReadOutcome::Unsure);
+    assert!(
+        matches!(&told[..], [GetEffect::Failed { .. }, GetEffect::Differed { .. }]),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_lost_replica_is_replaced_and_the_last_loss_fails_the_get() {
     let mut get = get(2);
     effects(&mut get);
