@@ -19,7 +19,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
@@ -48,6 +48,11 @@ enum Task {
     Replay(simulate::ReplayOptions),
     /// Start, hurt and stop a local cluster of real processes.
     Cluster(cluster::Options),
+}
+
+/// What this program understands.
+fn command_line() -> clap::Command {
+    Arguments::command()
 }
 
 fn main() -> ExitCode {

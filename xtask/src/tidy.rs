@@ -7,10 +7,11 @@
 //!
 //! [`tree`] and [`packages`] read; [`source`] and [`module_graph`] understand just enough Rust;
 //! the rules are [`layers`], [`purity`], [`modules`], [`manifests`], [`documents`],
-//! [`citations`], [`banned`], [`exceptions`] and [`lock_file`].
+//! [`commands`], [`citations`], [`banned`], [`exceptions`] and [`lock_file`].
 
 mod banned;
 mod citations;
+mod commands;
 mod documents;
 mod exceptions;
 mod layers;
@@ -71,13 +72,14 @@ fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 fn check_all(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
-    let rules: [Rule; 9] = [
+    let rules: [Rule; 10] = [
         layers::check,
         purity::check,
         modules::check,
         manifests::check,
         documents::check,
         citations::check,
+        commands::check,
         banned::check,
         exceptions::check,
         lock_file::check,
