@@ -4,7 +4,7 @@
 One JSON object per line, {"key": "<package>", "value": {...}}, sorted by key: some tens of
 thousands of small real-world records, the same on every run over the same index.
 
-    scripts/package-index-to-ndjson.py | dynamo import packages
+    scripts/package-index-to-ndjson.py | dynamo import packages -
     scripts/package-index-to-ndjson.py --limit 1000 --output packages.ndjson
 
 The index comes from the first source that has one: `apt-cache dumpavail`, the lists that
