@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use dynamo_messages::{Mutation, Options, Reply, Request};
+use dynamo_messages::{Failure, Mutation, Options, Reply, Request};
 use dynamo_protocol::Column;
 use dynamo_types::RequestId;
 use dynamo_versioning::{Content, StoredRecord};
@@ -59,7 +59,7 @@ impl Cluster {
             let before = self.object_rows_written;
             let reads_before = self.history.reads.len();
             // Damage and losses are found by ordinary reads; only then can every replica answer.
-            self.read_everything(round > 1);
+            let damage_left = self.read_everything(round > 1);
             let repair = Duration::from_secs(2);
             self.advance_to(self.now + repair);
             let written = self.object_rows_written - before;
@@ -67,7 +67,7 @@ impl Cluster {
             self.evidence.quiet.writes_in_last_round = written;
             if written > 0 {
                 self.markers.hit(Marker::RepairedAfterHealing);
-            } else if round > 1 {
+            } else if round > 1 && !damage_left {
                 self.evidence.quiet.reached = true;
                 for read in &mut self.history.reads[reads_before..] {
                     read.after_convergence = true;
@@ -79,7 +79,10 @@ impl Cluster {
         self.write_everywhere();
     }
 
-    fn read_everything(&mut self, all_replicas: bool) {
+    /// Reads every key from every node. True if a get failed for a key with a damaged row: that get
+    /// repairs it, and the next one must succeed.
+    fn read_everything(&mut self, all_replicas: bool) -> bool {
+        let mut damage_left = false;
         let keys: Vec<KeyIndex> = self.history.key_indices().collect();
         let n = self.options.replication.get();
         for chunk in keys.chunks(GETS_AT_ONCE) {
@@ -103,6 +106,11 @@ impl Cluster {
                     Some(Reply::Object(object)) => {
                         self.note_read((AUDITOR, host), key, (r, asked), object);
                     }
+                    Some(Reply::Failed(Failure::NotEnoughReplicas { .. }))
+                        if self.history.key(key).damaged_rows > 0 =>
+                    {
+                        damage_left = true;
+                    }
                     other => {
                         let name = &self.keys[usize::from(key.0)].0;
                         let failure = format!("{host} answers a get of {name} (r={r}): {other:?}");
@@ -111,6 +119,7 @@ impl Cluster {
                 }
             }
         }
+        damage_left
     }
 
     /// A healed cluster takes writes: one to each key, over what is there, and it reads back.
