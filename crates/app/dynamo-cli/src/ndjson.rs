@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use dynamo_client::Key;
 use dynamo_types::KeyError;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -75,7 +75,12 @@ struct LineJson<'a> {
     key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key_base64: Option<String>,
-    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        borrow,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     value: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
@@ -83,6 +88,13 @@ struct LineJson<'a> {
     content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sibling: Option<u32>,
+}
+
+/// A field that is there is a value, also if it is `null`.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Reads a line.

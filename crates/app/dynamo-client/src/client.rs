@@ -381,12 +381,20 @@ impl Inner {
             (Some(table), Some(name)) => table.replicas(&name.bucket, &name.key),
             _ => &[],
         };
-        let candidates: Vec<Candidate> = self.connections.candidates();
         // Who answered the read before is preferred only as a replica: it need not be one if the
         // table changed, or if no replica was connected. Who had an attempt is preferred as it is.
         let preferred = preferred.filter(|node| asked.contains(node) || replicas.contains(node));
         let passed_over: Vec<NodeId> =
             asked.iter().copied().filter(|node| preferred != Some(*node)).collect();
+        // The usual case looks at the few replicas only, however many nodes there are.
+        let mut candidates = self.connections.candidates_among(replicas);
+        let fresh = |candidate: &Candidate| !asked.contains(&candidate.node);
+        let is_preferred = |candidate: &Candidate| preferred == Some(candidate.node);
+        if !candidates.iter().any(fresh)
+            || preferred.is_some() && !candidates.iter().any(is_preferred)
+        {
+            candidates = self.connections.candidates();
+        }
         let node = choose(&candidates, replicas, preferred, &passed_over)?;
         self.connections.link(node)
     }

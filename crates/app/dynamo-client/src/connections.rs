@@ -161,8 +161,15 @@ impl Connections {
         self.nodes().len()
     }
 
+    /// All nodes that are connected.
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
         self.nodes().values().map(|link| link.candidate()).collect()
+    }
+
+    /// Those of these nodes that are connected.
+    pub(crate) fn candidates_among(&self, among: &[NodeId]) -> Vec<Candidate> {
+        let nodes = self.nodes();
+        among.iter().filter_map(|node| nodes.get(node)).map(|link| link.candidate()).collect()
     }
 
     /// Takes what the endpoint hands up, until the endpoint is gone.

@@ -6,7 +6,7 @@ use dynamo_client::{DeleteError, GetError, Invalid, PutError};
 use dynamo_messages::{Failure, Mutation, Reply, Request};
 use dynamo_types::NodeId;
 
-use crate::fake_node::{Behaviour, FakeCluster, obliging, object};
+use crate::fake_node::{Behaviour, FakeCluster, object, obliging};
 
 /// Answers each request as the next of these says, then obligingly.
 fn in_turn(
@@ -47,10 +47,8 @@ async fn a_retry_repeats_the_request_id_at_the_same_coordinator_and_says_that_it
 
 #[tokio::test]
 async fn a_coordinator_that_stays_silent_is_passed_over() {
-    let cluster = FakeCluster::start(
-        3,
-        in_turn(vec![|| Behaviour::Silence, || Behaviour::Silence]),
-    );
+    let cluster =
+        FakeCluster::start(3, in_turn(vec![|| Behaviour::Silence, || Behaviour::Silence]));
     let client = cluster.client().await;
     let (bucket, key) = object(1);
     client.put(&bucket, &key, "v").await.unwrap();
@@ -73,9 +71,8 @@ async fn two_puts_have_different_request_ids() {
 
 #[tokio::test]
 async fn failures_for_certain_at_every_attempt_are_reported_as_not_applied() {
-    let cluster = FakeCluster::start(3, |_, _| {
-        failed(Failure::NotEnoughReplicas { reached: 1, needed: 2 })
-    });
+    let cluster =
+        FakeCluster::start(3, |_, _| failed(Failure::NotEnoughReplicas { reached: 1, needed: 2 }));
     let client = cluster.client().await;
     let (bucket, key) = object(1);
     let error = client.put(&bucket, &key, "v").await.unwrap_err();
@@ -88,8 +85,7 @@ async fn failures_for_certain_at_every_attempt_are_reported_as_not_applied() {
 async fn one_attempt_without_answer_makes_the_outcome_unknown_whatever_follows() {
     let refused = || failed(Failure::NotEnoughReplicas { reached: 0, needed: 2 });
     let silence = || Behaviour::Silence;
-    let cluster =
-        FakeCluster::start(3, in_turn(vec![silence, refused, refused, refused, refused]));
+    let cluster = FakeCluster::start(3, in_turn(vec![silence, refused, refused, refused, refused]));
     let client = cluster.client().await;
     let (bucket, key) = object(1);
     let error = client.put(&bucket, &key, "v").await.unwrap_err();
@@ -147,9 +143,8 @@ async fn an_overloaded_node_is_passed_over() {
 
 #[tokio::test]
 async fn a_delete_whose_read_fails_has_applied_nothing() {
-    let cluster = FakeCluster::start(2, |_, _| {
-        failed(Failure::NotEnoughReplicas { reached: 1, needed: 2 })
-    });
+    let cluster =
+        FakeCluster::start(2, |_, _| failed(Failure::NotEnoughReplicas { reached: 1, needed: 2 }));
     let client = cluster.client().await;
     let (bucket, key) = object(1);
     let error = client.delete(&bucket, &key).await.unwrap_err();

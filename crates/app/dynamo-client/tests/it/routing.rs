@@ -3,7 +3,7 @@
 use dynamo_messages::Request;
 use dynamo_types::NodeId;
 
-use crate::fake_node::{Behaviour, FakeCluster, obliging, object, until};
+use crate::fake_node::{Behaviour, FakeCluster, object, obliging, until};
 
 #[tokio::test]
 async fn requests_go_to_a_replica_of_their_key() {
