@@ -145,7 +145,13 @@ fn apply_variables(
 }
 
 /// Variables with our prefix that belong to other programs of the project.
-const OTHER_VARIABLES: [&str; 2] = ["DYNAMO_CONFIG", "DYNAMO_CI_TARGET"];
+const OTHER_VARIABLES: [&str; 5] = [
+    "DYNAMO_CI_TARGET",
+    "DYNAMO_CONFIG",
+    "DYNAMO_LOG",
+    "DYNAMO_MODEL_SEEDS",
+    "DYNAMO_RENEW_GOLDEN",
+];
 
 fn unknown(origin: Origin, key: &str) -> ConfigError {
     let wanted = key.trim_start_matches("DYNAMO_").to_ascii_lowercase().replace('_', ".");

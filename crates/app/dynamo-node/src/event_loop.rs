@@ -4,14 +4,14 @@
 //! does what the machine asks. Rows found in memory go back to the machine within the turn, so
 //! that all stores of a turn leave as one batch and share one sync.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dynamo_messages::encoding::decode_peer;
 use dynamo_protocol::{Event, Node};
-use dynamo_transport::{Events, LinkId, Role};
+use dynamo_transport::{Events, LinkId, PeerIdentity, Role};
 use dynamo_types::{Instant, NodeId, Now};
 use tokio::sync::mpsc;
 
@@ -34,8 +34,6 @@ const STOP_CHECK: Duration = Duration::from_millis(5);
 pub(crate) struct LoopLimits {
     /// Requests of one native client under way at once.
     pub(crate) native_requests_max: usize,
-    /// How long requests may take after the loop was told to stop.
-    pub(crate) shutdown_grace: Duration,
 }
 
 /// Where the loop's inputs come from.
@@ -54,6 +52,8 @@ pub(crate) struct EventLoop {
     clock: Clock,
     executor: EffectExecutor,
     limits: LoopLimits,
+    /// All members, this one too.
+    members: BTreeSet<NodeId>,
     /// Set when told to stop: the moment at which waiting ends.
     stop_at: Option<Instant>,
 }
@@ -64,19 +64,23 @@ impl EventLoop {
         clock: Clock,
         executor: EffectExecutor,
         limits: LoopLimits,
+        members: BTreeSet<NodeId>,
     ) -> Self {
-        Self { node, clock, executor, limits, stop_at: None }
+        Self { node, clock, executor, limits, members, stop_at: None }
     }
 
     /// Runs until told to stop and idle, or until the grace is over; then finishes the disk's work.
-    pub(crate) async fn run(mut self, mut sources: Sources) {
+    /// Gives the transport's events back: while they live, the last replies are still sent.
+    pub(crate) async fn run(mut self, mut sources: Sources) -> Events {
         let _aborts = AbortOnPanic;
         let mut timer = pin!(tokio::time::sleep_until(self.clock.sleep_target(Instant::ZERO)));
         loop {
             let wake_at = self.wake_at();
             if let Some(at) = wake_at {
                 let target = self.clock.sleep_target(at);
-                if timer.deadline() != target {
+                // A timer that fires too early costs one turn; setting it anew at every request
+                // costs more.
+                if timer.is_elapsed() || target < timer.deadline() {
                     timer.as_mut().reset(target);
                 }
             }
@@ -103,6 +107,7 @@ impl EventLoop {
         let unanswered = self.executor.waiters.len();
         tracing::info!(unanswered, "the event loop ends");
         self.executor.finish();
+        sources.events
     }
 
     fn wake_at(&self) -> Option<Instant> {
@@ -127,6 +132,7 @@ impl EventLoop {
             ("undecodable_peer_frames", links.undecodable_peer_frames),
             ("undecodable_client_frames", links.undecodable_client_frames),
             ("client_requests_over_cap", links.client_requests_over_cap),
+            ("links_of_strangers", links.links_of_strangers),
             ("replies_lost", links.replies_lost),
         ]);
         NodeStatus {
@@ -190,9 +196,8 @@ impl Turn<'_> {
                 // Whoever asked may have gone away.
                 let _told = answer.send(self.loop_.status());
             }
-            Input::Stop => {
-                let grace = self.loop_.limits.shutdown_grace;
-                self.loop_.stop_at.get_or_insert(self.loop_.clock.monotonic() + grace);
+            Input::Stop { by } => {
+                self.loop_.stop_at.get_or_insert(by);
             }
         }
     }
@@ -201,10 +206,11 @@ impl Turn<'_> {
         match event {
             dynamo_transport::Event::Connected(link) => {
                 let node = match link.peer.role {
-                    Role::Node => match link.peer.name.as_str().parse::<NodeId>() {
-                        Ok(node) => Some(node),
-                        Err(error) => {
-                            tracing::warn!(peer = %link.peer, %error, "a node with a foreign name");
+                    Role::Node => match self.member(&link.peer) {
+                        Some(node) => Some(node),
+                        None => {
+                            tracing::warn!(peer = %link.peer, "a node that is no member");
+                            self.loop_.executor.links.counters.links_of_strangers += 1;
                             link.sender.close();
                             return;
                         }
@@ -235,6 +241,13 @@ impl Turn<'_> {
             }
             dynamo_transport::Event::Datagram { .. } => {}
         }
+    }
+
+    /// The member that a peer is, by its certificate. The authority may have certified more nodes
+    /// than the cluster has.
+    fn member(&self, peer: &PeerIdentity) -> Option<NodeId> {
+        let node = peer.name.as_str().parse().ok()?;
+        self.loop_.members.contains(&node).then_some(node)
     }
 
     fn peer_frame(&mut self, from: NodeId, frame: Bytes) {

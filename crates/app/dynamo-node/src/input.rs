@@ -1,7 +1,7 @@
 //! What reaches the event loop from HTTP, and the handle that sends it.
 
 use dynamo_messages::{Reply, Request};
-use dynamo_types::NodeId;
+use dynamo_types::{Instant, NodeId};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,8 +20,11 @@ pub enum Input {
         /// Where the answer goes.
         answer: oneshot::Sender<NodeStatus>,
     },
-    /// Finish what is under way, then end.
-    Stop,
+    /// Finish what is under way, then end; at the latest at this moment.
+    Stop {
+        /// By the process's monotonic clock.
+        by: Instant,
+    },
 }
 
 /// The node's state, for health and metrics.
@@ -86,8 +89,8 @@ impl NodeHandle {
     }
 
     /// Tells the loop to finish. Waits for room in the queue, since this must not be lost.
-    pub async fn stop(&self) {
-        if self.inputs.send(Input::Stop).await.is_err() {
+    pub async fn stop(&self, by: Instant) {
+        if self.inputs.send(Input::Stop { by }).await.is_err() {
             tracing::debug!("the event loop has ended already");
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct LinkCounters {
     pub(crate) sends_without_link: u64,
     /// Messages to members whose lane was full.
     pub(crate) sends_queue_full: u64,
+    /// Links of nodes that are no members.
+    pub(crate) links_of_strangers: u64,
     /// Frames of members that could not be decoded.
     pub(crate) undecodable_peer_frames: u64,
     /// Frames of clients that could not be decoded.

@@ -76,12 +76,22 @@ pub struct HttpMetrics {
 struct HttpCounts {
     requests: BTreeMap<(Route, u16), u64>,
     latencies: BTreeMap<Route, Histogram>,
+    problems: BTreeMap<&'static str, u64>,
     connection_errors: BTreeMap<&'static str, u64>,
 }
 
 impl HttpMetrics {
-    pub(crate) fn record(&self, route: Route, status: StatusCode, took: Duration) {
+    pub(crate) fn record(
+        &self,
+        route: Route,
+        status: StatusCode,
+        took: Duration,
+        problem: Option<&'static str>,
+    ) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(problem) = problem {
+            *counts.problems.entry(problem).or_default() += 1;
+        }
         *counts.requests.entry((route, status.as_u16())).or_default() += 1;
         counts.latencies.entry(route).or_default().record(took);
     }
@@ -191,6 +201,11 @@ fn render_http(page: &mut TextFormat, http: &HttpMetrics) {
         let status = status.to_string();
         page.sample(name, &[("route", route.name()), ("status", &status)], *count);
     }
+    let name = "dynamo_http_problems_total";
+    page.head(name, "counter", "HTTP requests answered with a problem, by kind.");
+    for (kind, count) in &counts.problems {
+        page.sample(name, &[("kind", kind)], *count);
+    }
     let name = "dynamo_http_connection_errors_total";
     page.head(name, "counter", "HTTP connections that ended badly, by kind.");
     for (kind, count) in &counts.connection_errors {
@@ -210,8 +225,9 @@ mod tests {
     #[test]
     fn the_page_has_one_head_a_metric_and_a_value_on_every_line() {
         let http = HttpMetrics::default();
-        http.record(Route::Get, StatusCode::OK, Duration::from_micros(300));
-        http.record(Route::Get, StatusCode::NOT_FOUND, Duration::from_secs(100));
+        http.record(Route::Get, StatusCode::OK, Duration::from_micros(300), None);
+        let problem = Some("no-such-object");
+        http.record(Route::Get, StatusCode::NOT_FOUND, Duration::from_secs(100), problem);
         let engine: Arc<dyn StorageEngine> =
             Arc::new(dynamo_storage::MemoryEngine::new(&crate::effect_executor::columns()));
         let sources = NodeSources {
@@ -224,6 +240,7 @@ mod tests {
             "dynamo_puts_total 3",
             "dynamo_transport_frames_sent_total 7",
             "dynamo_http_requests_total{route=\"get\",status=\"404\"} 1",
+            "dynamo_http_problems_total{kind=\"no-such-object\"} 1",
             "dynamo_http_request_seconds_count{route=\"get\"} 2",
             "dynamo_http_request_seconds_bucket{route=\"get\",le=\"0.0005\"} 1",
             "dynamo_http_request_seconds_bucket{route=\"get\",le=\"+Inf\"} 2",

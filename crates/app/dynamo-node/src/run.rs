@@ -201,11 +201,9 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     let (handle, inputs) = NodeHandle::channel(INPUTS_MAX);
     let (executor, results) = EffectExecutor::start(Arc::clone(&engine), settings.read_threads)
         .map_err(system("start the threads of the disk"))?;
-    let limits = LoopLimits {
-        native_requests_max: settings.native_requests_max,
-        shutdown_grace: settings.shutdown_grace,
-    };
-    let event_loop = EventLoop::new(machine, clock, executor, limits);
+    let limits = LoopLimits { native_requests_max: settings.native_requests_max };
+    let members = genesis.members.iter().map(|member| member.node).collect();
+    let event_loop = EventLoop::new(machine, clock, executor, limits, members);
 
     let counters = Arc::clone(&endpoint);
     let sources = NodeSources {
@@ -223,18 +221,21 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     let stopping = tokio::spawn(async move {
         let signal = signals.next().await;
         tracing::info!(signal, "stopping");
+        let by = clock.monotonic() + settings.shutdown_grace;
         state.begin_stopping();
-        // The receiver lives as long as the server does.
-        let _told = stop.send(true);
-        handle.stop().await;
-    });
-    event_loop.run(Sources { inputs, results, events }).await;
-    for task in [stopping, server] {
-        if let Err(error) = task.await {
-            tracing::error!(%error, "a task ended badly");
+        stop.send_replace(true);
+        // HTTP first: its requests still need the machine.
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server ended badly");
         }
+        handle.stop(by).await;
+    });
+    let events = event_loop.run(Sources { inputs, results, events }).await;
+    if let Err(error) = stopping.await {
+        tracing::error!(%error, "stopping went wrong");
     }
     endpoint.shutdown().await;
+    drop(events);
     tracing::info!("stopped");
     Ok(())
 }

@@ -219,6 +219,8 @@ impl Problem {
     pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.kind.status();
+        // For the metrics; it does not leave the process.
+        response.extensions_mut().insert(self.kind);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(milliseconds) = self.retry_after_ms {

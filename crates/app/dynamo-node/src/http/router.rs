@@ -73,7 +73,8 @@ pub(super) async fn serve(
         Ok(_place) => TowerToHyperService::new(router).call(request).await?,
     };
     let took = state.clock.monotonic().saturating_since(begun);
-    state.metrics.record(route, response.status(), took);
+    let problem = response.extensions().get::<ProblemKind>().map(|kind| kind.slug());
+    state.metrics.record(route, response.status(), took, problem);
     Ok(response)
 }
 

@@ -160,6 +160,10 @@ async fn serve_connection(
             last_words = closing_response(&Problem::new(ProblemKind::RequestTimeout, detail));
         }
     }
+    if stopping && exchange.is_quiet() {
+        // Nothing was said that the peer could miss.
+        return;
+    }
     let socket = connection.into_parts().io.into_inner();
     match tokio::time::timeout(CLOSING_TIME, close(socket, &last_words)).await {
         Ok(Ok(())) => {}

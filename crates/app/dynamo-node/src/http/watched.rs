@@ -40,6 +40,11 @@ impl Exchange {
         self.0.store(ANSWERED, Ordering::Relaxed);
     }
 
+    /// Whether no request is being heard, served or answered.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == QUIET
+    }
+
     /// Whether a request began and never became whole.
     pub(super) fn was_cut_short(&self) -> bool {
         self.0.load(Ordering::Relaxed) == HEARING

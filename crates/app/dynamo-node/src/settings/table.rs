@@ -214,7 +214,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "256MiB",
         reason: "Writes are refused as `storage full` while the disk has less than this: room for \
                  the database to write out its buffer and merge files.",
-        apply: |s, g| g.bytes(0..=1 << 40).map(|v| s.free_bytes_min = v),
+        apply: |s, g| g.bytes(0..=1 << 50).map(|v| s.free_bytes_min = v),
     },
     Setting {
         key: "storage.read_threads",

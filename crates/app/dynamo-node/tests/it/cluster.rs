@@ -20,6 +20,9 @@ use crate::http_client::{Connection, Response};
 /// Beyond this a test fails instead of hanging.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// So far the HTTP ports of a cluster lie above its QUIC ports.
+const HTTP_ABOVE_QUIC: u16 = 20;
+
 static CLUSTERS: AtomicU16 = AtomicU16::new(0);
 
 /// A cluster's files and those of its nodes that run; all are killed when it is dropped.
@@ -55,7 +58,7 @@ impl Cluster {
         let host = format!("127.{}.{middle}.{low}", 64 + (high & 0x3f));
         let base = 7000 + CLUSTERS.fetch_add(1, Ordering::Relaxed) * 40;
         let directory = tempfile::tempdir().unwrap();
-        let http_base = base + 20;
+        let http_base = base + HTTP_ABOVE_QUIC;
         let made = program()
             .args(["init", "--partitions", "16", "--host", &host])
             .args(["--nodes", &nodes.to_string()])
@@ -84,6 +87,13 @@ impl Cluster {
     pub(crate) fn http(&self, number: usize) -> SocketAddr {
         let port = self.http_base + u16::try_from(number).unwrap();
         SocketAddr::new(self.host.parse().unwrap(), port)
+    }
+
+    /// Where node `number` (from 1) speaks QUIC.
+    pub(crate) fn quic(&self, number: usize) -> SocketAddr {
+        let mut address = self.http(number);
+        address.set_port(address.port() - HTTP_ABOVE_QUIC);
+        address
     }
 
     /// The command that runs a node.

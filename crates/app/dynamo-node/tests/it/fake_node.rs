@@ -76,7 +76,7 @@ impl FakeNode {
                                 let status = NodeStatus { unreachable, ..NodeStatus::default() };
                                 drop(answer.send(status));
                             }
-                            Input::Stop => return,
+                            Input::Stop { .. } => return,
                         }
                     }
                 });

@@ -1,4 +1,6 @@
 //! The wiring: HTTP in front of a fake machine, and real nodes as processes on loopback.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "a failed test shows the logs of its nodes")]
 
 mod cluster;
 mod fake_node;

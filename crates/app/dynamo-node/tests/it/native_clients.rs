@@ -13,7 +13,20 @@ use dynamo_transport::{
 use dynamo_types::{Bucket, BucketSettings, Key, ObjectName, Profile, Replication, RequestId};
 use dynamo_versioning::Content;
 
-use crate::cluster::{Cluster, try_get};
+use crate::cluster::{Cluster, try_get, until};
+
+fn bind(cluster: &Cluster, identity: Identity, fingerprint: Vec<u8>) -> (Endpoint, Events) {
+    let ca = std::fs::read(cluster.path("ca/certificate.pem")).unwrap();
+    let (version_min, version_max) = (PROTOCOL_VERSION, PROTOCOL_VERSION);
+    Endpoint::bind(EndpointConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        identity,
+        trust: Trust::from_pem(&ca).unwrap(),
+        hello: HelloConfig { version_min, version_max, fingerprint },
+        limits: Limits::default(),
+    })
+    .unwrap()
+}
 
 struct NativeClient {
     _endpoint: Endpoint,
@@ -23,23 +36,8 @@ struct NativeClient {
 
 impl NativeClient {
     async fn connect(cluster: &Cluster, number: usize, identity: Identity) -> Self {
-        let ca = std::fs::read(cluster.path("ca/certificate.pem")).unwrap();
-        let (endpoint, events) = Endpoint::bind(EndpointConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            identity,
-            trust: Trust::from_pem(&ca).unwrap(),
-            hello: HelloConfig {
-                version_min: PROTOCOL_VERSION,
-                version_max: PROTOCOL_VERSION,
-                fingerprint: Vec::new(),
-            },
-            limits: Limits::default(),
-        })
-        .unwrap();
-        let mut address = cluster.http(number);
-        // The QUIC ports lie twenty below those of HTTP.
-        address.set_port(address.port() - 20);
-        let link = endpoint.dial(address, None).await.unwrap();
+        let (endpoint, events) = bind(cluster, identity, Vec::new());
+        let link = endpoint.dial(cluster.quic(number), None).await.unwrap();
         Self { _endpoint: endpoint, events, link }
     }
 
@@ -78,12 +76,15 @@ fn operator(cluster: &Cluster) -> Identity {
     Identity::from_pem(&read("certificate.pem"), &read("key.pem")).unwrap()
 }
 
-fn application(cluster: &Cluster) -> Identity {
+fn certified(cluster: &Cluster, role: Role, name: &str) -> Identity {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     let certificate = read(&cluster.path("ca/certificate.pem"));
     let authority = Authority::from_pem(&certificate, &read(&cluster.path("ca/key.pem"))).unwrap();
-    let issued = authority.issue(Role::Client, &PeerName::new("shop").unwrap()).unwrap();
-    issued.identity().unwrap()
+    authority.issue(role, &PeerName::new(name).unwrap()).unwrap().identity().unwrap()
+}
+
+fn application(cluster: &Cluster) -> Identity {
+    certified(cluster, Role::Client, "shop")
 }
 
 fn name(key: &'static str) -> ObjectName {
@@ -146,4 +147,18 @@ async fn who_sends_nonsense_loses_its_link_and_nobody_else_does() {
     let page = try_get(cluster.http(1), "/metrics").unwrap().body;
     let page = String::from_utf8(page).unwrap();
     assert!(page.contains("\ndynamo_undecodable_client_frames_total 3\n"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certified_node_that_is_no_member_is_turned_away() {
+    let cluster = Cluster::start(3);
+    let genesis = dynamo_node::genesis_file::read(&cluster.path("genesis.toml")).unwrap();
+    let stranger = certified(&cluster, Role::Node, "00000000000000aa");
+    let (endpoint, _events) = bind(&cluster, stranger, genesis.fingerprint().to_vec());
+    // Depending on which side is faster, the dial itself fails or the link right after it.
+    let _dialled = endpoint.dial_node(cluster.quic(1), None).await;
+    until("the stranger is counted", || {
+        let page = try_get(cluster.http(1), "/metrics").unwrap().body;
+        String::from_utf8(page).unwrap().contains("\ndynamo_links_of_strangers_total 1\n")
+    });
 }

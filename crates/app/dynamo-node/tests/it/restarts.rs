@@ -52,6 +52,26 @@ fn a_terminated_node_says_goodbye_and_ends_well() {
 }
 
 #[test]
+fn a_full_disk_refuses_puts_and_goes_on_reading() {
+    let mut cluster = Cluster::start(3);
+    assert_eq!(request(cluster.http(1), "PUT", "/v1/kv/b/k", &[], Some(b"v")).status, 204);
+    for number in 1..=3 {
+        assert!(cluster.terminate(number).success());
+        let config = cluster.path(&format!("node-{number}/dynamo.toml"));
+        let mut text = std::fs::read_to_string(&config).unwrap();
+        // More than any disk has.
+        text.push_str("[storage]\nfree_bytes_min = \"1000000GiB\"\n");
+        std::fs::write(&config, text).unwrap();
+        cluster.run(number);
+    }
+    (1..=3).for_each(|number| cluster.wait_ready(number));
+    let put = request(cluster.http(1), "PUT", "/v1/kv/b/other", &[], Some(b"v"));
+    assert_eq!((put.status, put.problem().as_str()), (507, "storage-full"), "{put:?}");
+    assert_eq!(get(cluster.http(2), "/v1/kv/b/k").body, b"v");
+    assert_eq!(get(cluster.http(3), "/v1/kv/b/other").problem(), "no-such-object");
+}
+
+#[test]
 fn a_node_that_comes_back_is_found_again() {
     let mut cluster = Cluster::start(3);
     cluster.kill(2);
