@@ -11,6 +11,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use dynamo_bench::BenchArguments;
@@ -18,6 +19,9 @@ use dynamo_client::{Client, ClientConfig};
 
 use crate::arguments::{Arguments, Command};
 use crate::{client_file, output};
+
+/// How long saying goodbye to the nodes may take.
+const GOODBYE: Duration = Duration::from_millis(20);
 
 /// Runs a command.
 ///
@@ -46,7 +50,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => verify::verify(&client, arguments).await,
         Command::Bench(_) => unreachable!("answered above"),
     };
-    client.close().await;
+    // Long enough to say goodbye, and nobody waits for what comes after it.
+    drop(tokio::time::timeout(GOODBYE, client.close()).await);
     result
 }
 

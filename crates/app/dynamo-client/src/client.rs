@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dynamo_messages::encoding::PROTOCOL_VERSION;
@@ -47,13 +47,15 @@ struct Inner {
     timeout: Duration,
     attempt_timeout: Duration,
     attempts_max: u32,
-    tasks: Vec<AbortHandle>,
+    receiving: AbortHandle,
+    upkeep: OnceLock<AbortHandle>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
+        self.receiving.abort();
+        if let Some(upkeep) = self.upkeep.get() {
+            upkeep.abort();
         }
     }
 }
@@ -115,7 +117,7 @@ impl Client {
             refresh_interval: config.refresh_interval,
         };
         let receiving = tokio::spawn(connections.clone().run(events)).abort_handle();
-        let mut inner = Inner {
+        let inner = Inner {
             endpoint,
             connections,
             cluster,
@@ -124,29 +126,28 @@ impl Client {
             timeout: config.timeout,
             attempt_timeout: config.attempt_timeout,
             attempts_max: config.attempts_max,
-            tasks: vec![receiving],
+            receiving,
+            upkeep: OnceLock::new(),
         };
         first_contact(&upkeep, deadline).await?;
         upkeep.connect_members(deadline.min(clock::now() + MEMBERS_TIMEOUT)).await;
-        inner.tasks.push(tokio::spawn(upkeep.run()).abort_handle());
+        let upkeep = tokio::spawn(upkeep.run()).abort_handle();
+        inner.upkeep.set(upkeep).expect("set here only");
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Reads an object.
-    #[must_use]
     pub fn get(&self, bucket: &Bucket, key: &Key) -> Get {
         Get::new(self, name(bucket, key))
     }
 
     /// Writes a value. It replaces the versions that the contexts given to it cover, and no others.
-    #[must_use]
     pub fn put(&self, bucket: &Bucket, key: &Key, value: impl Into<bytes::Bytes>) -> Put {
         Put::new(self, name(bucket, key), value.into())
     }
 
     /// Deletes an object: the versions that the contexts given to it cover, or, without a context,
     /// those that a read finds first.
-    #[must_use]
     pub fn delete(&self, bucket: &Bucket, key: &Key) -> Delete {
         Delete::new(self, name(bucket, key))
     }
@@ -232,8 +233,14 @@ impl Client {
         self.inner.connections.candidates().into_iter().map(|c| c.node).collect()
     }
 
-    /// Closes the connections in good order. Requests in flight fail.
+    /// Closes the connections in good order, for all clones; requests in flight fail. Waits until
+    /// no late packet can disturb anyone, some round trips at most: whoever is in a hurry may drop
+    /// the future after a few milliseconds.
     pub async fn close(self) {
+        // They would connect again.
+        if let Some(upkeep) = self.inner.upkeep.get() {
+            upkeep.abort();
+        }
         self.inner.endpoint.shutdown().await;
     }
 

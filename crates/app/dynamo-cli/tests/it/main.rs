@@ -1,5 +1,7 @@
 //! The `dynamo` command as people run it, against a store in this process that speaks real QUIC.
 
+#![expect(clippy::unwrap_used, reason = "a failed test is meant to panic")]
+
 mod fake_store;
 mod files;
 mod objects;
