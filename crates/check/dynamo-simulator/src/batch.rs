@@ -73,7 +73,7 @@ impl BatchReport {
         self.operations.failed += counts.failed;
         self.operations.unknown += counts.unknown;
         let all = counts.ok + counts.failed + counts.unknown;
-        self.success_percents.push(if all == 0 { 0 } else { counts.ok * 100 / all });
+        self.success_percents.push((counts.ok * 100).checked_div(all).unwrap_or(0));
         self.markers.add(&report.markers);
         for (name, count) in report.machine_counters {
             *self.machine_counters.entry(name).or_default() += count;
@@ -147,7 +147,11 @@ impl fmt::Display for BatchReport {
             self.steps
         )?;
         let OperationCounts { ok, failed, unknown } = self.operations;
-        writeln!(f, "operations: {ok} ok, {failed} failed, {unknown} unknown; {} % ok in the median seed", self.median_success_percent())?;
+        writeln!(
+            f,
+            "operations: {ok} ok, {failed} failed, {unknown} unknown; {} % ok in the median seed",
+            self.median_success_percent()
+        )?;
         writeln!(f, "checked:")?;
         for (name, count) in &self.checked {
             writeln!(f, "  {count:>12}  {name}")?;
@@ -178,7 +182,7 @@ pub fn run_batch(plan: BatchPlan, on_failure: impl Fn(&SeedReport) + Sync) -> Ba
                     let seed = plan.first_seed + index;
                     let run = || run_seed(SeedOptions::of_seed(seed, plan.duration), false);
                     let report = run();
-                    let twice = index % TWICE_EVERY == 0;
+                    let twice = index.is_multiple_of(TWICE_EVERY);
                     let repeats = !twice || run().trace_hash == report.trace_hash;
                     if report.failure.is_some() {
                         on_failure(&report);

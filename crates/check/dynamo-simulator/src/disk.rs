@@ -243,10 +243,11 @@ impl Disk {
         self.visible.contains_key(&row) && self.damaged.insert(row)
     }
 
-    /// Whether a row is unreadable.
+    /// Whether there is a readable row.
     #[must_use]
-    pub fn is_damaged(&self, column: Column, key: &Bytes) -> bool {
-        self.damaged.contains(&(column, key.clone()))
+    pub fn has(&self, column: Column, key: &Bytes) -> bool {
+        let row = (column, key.clone());
+        self.visible.contains_key(&row) && !self.damaged.contains(&row)
     }
 
     /// Whether the disk takes no stores until a restart.

@@ -1,6 +1,6 @@
 //! All that the checks may look at, once a run has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynamo_types::Instant;
 use dynamo_versioning::{Dot, Hlc};
@@ -79,6 +79,9 @@ pub struct Evidence {
     pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
     /// When each write was first handed to each node, by its client or by another node.
     pub asked: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// Writes of which a message was doubled, which no real connection does: a replica may have
+    /// refused one copy and taken the other.
+    pub doubled: BTreeSet<WriteId>,
     /// The timestamps that acknowledgements named.
     pub acknowledged_hlc: BTreeMap<WriteId, Hlc>,
     /// Dots that were seen with two different versions.

@@ -8,7 +8,7 @@
 
 use core::time::Duration;
 
-use dynamo_messages::Envelope;
+use dynamo_messages::{Envelope, PeerMessage};
 use dynamo_protocol::{Event, Lane};
 use dynamo_types::{Instant, NodeId};
 
@@ -160,7 +160,8 @@ impl Network {
         self.passable(a, b) && self.passable(b, a)
     }
 
-    /// Sends a message, or loses it.
+    /// Sends a message, or loses it; true if it was doubled. A forwarded put is never doubled: no
+    /// shell sends one twice, and two of them are two puts.
     pub fn send(
         &mut self,
         now: Instant,
@@ -168,27 +169,31 @@ impl Network {
         envelope: Box<Envelope>,
         queue: &mut EventQueue<Happening>,
         markers: &mut Markers,
-    ) {
+    ) -> bool {
         if !self.link(from, to).open {
             markers.hit(Marker::SentWithoutConnection);
-            return;
+            return false;
         }
         if !self.passable(from, to) {
             let link = self.link(from, to);
             if link.held.len() < HELD_MAX {
                 link.held.push((lane, envelope));
             }
-            return;
+            return false;
         }
         if self.storm && self.random.chance(self.knobs.loss_per_mille) {
             markers.hit(Marker::MessageLost);
-            return;
+            return false;
         }
-        if self.storm && self.random.chance(self.knobs.duplicate_per_mille) {
+        let doubled = self.storm
+            && self.random.chance(self.knobs.duplicate_per_mille)
+            && !matches!(envelope.message, PeerMessage::Forward { .. });
+        if doubled {
             markers.hit(Marker::MessageDoubled);
             self.travel(now, (from, to, lane), envelope.clone(), queue);
         }
         self.travel(now, (from, to, lane), envelope, queue);
+        doubled
     }
 
     fn travel(

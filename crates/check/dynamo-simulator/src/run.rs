@@ -105,16 +105,14 @@ fn describe(history: &crate::history::History, violation: &Violation) -> String 
     let named: Vec<String> = violation
         .detail
         .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| {
-            word.strip_prefix('w').is_some_and(|number| number.parse::<u32>().is_ok())
-        })
+        .filter(|word| word.strip_prefix('w').is_some_and(|number| number.parse::<u32>().is_ok()))
         .map(str::to_owned)
         .collect();
     let is_about = |line: &str| {
         named.is_empty()
-            || line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
-                named.iter().any(|name| name == word)
-            })
+            || line
+                .split(|c: char| !c.is_ascii_alphanumeric())
+                .any(|word| named.iter().any(|name| name == word))
     };
     let all = history.describe_key(key);
     let mut lines = all.lines();

@@ -92,8 +92,11 @@ impl Cluster {
                 for key in chunk {
                     let (name, bucket, _) = self.keys[usize::from(key.0)].clone();
                     let r = if all_replicas { n } else { self.buckets[bucket].settings.r };
-                    let options =
-                        Options { r: all_replicas.then_some(n), timeout_ms: Some(5_000), ..Options::default() };
+                    let options = Options {
+                        r: all_replicas.then_some(n),
+                        timeout_ms: Some(5_000),
+                        ..Options::default()
+                    };
                     questions.push((host, Request::Get { name, options }));
                     about.push((host, *key, r));
                 }

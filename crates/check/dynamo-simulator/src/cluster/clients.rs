@@ -164,7 +164,8 @@ impl Cluster {
         let content = match kind {
             WriteKind::Value => {
                 let random = &mut self.clients[client].random;
-                let padding = if random.chance(20) { random.below(20_000) } else { random.below(64) };
+                let padding =
+                    if random.chance(20) { random.below(20_000) } else { random.below(64) };
                 let padding = usize::try_from(padding).expect("small");
                 let bytes = value::encode(&Provenance { write: id, key, parents }, padding);
                 Content::Value { bytes, content_type: "text/plain".into() }
@@ -238,7 +239,8 @@ impl Cluster {
         }
         let waiting = Attempt { client: Some((client, serial)), host, process: None };
         self.attempts.insert(attempt, waiting);
-        self.trace.line(now, || format!("client {client} asks {host}, attempt {attempt}: {request:?}"));
+        self.trace
+            .line(now, || format!("client {client} asks {host}, attempt {attempt}: {request:?}"));
         let latency = self.client_latency();
         let request = Box::new(request);
         self.schedule(latency, Happening::RequestArrives { attempt, request });
@@ -438,9 +440,10 @@ impl Cluster {
             (Goal::List, Reply::Page(page)) => {
                 self.operations.ok += 1;
                 self.markers.hit(Marker::Listed);
-                let unknown = page.keys.iter().find(|key| {
-                    !self.keys.iter().any(|(name, ..)| name.key == **key)
-                });
+                let unknown = page
+                    .keys
+                    .iter()
+                    .find(|key| !self.keys.iter().any(|(name, ..)| name.key == **key));
                 if let Some(key) = unknown {
                     self.odd(format!("{host} lists {key}, which nobody wrote"));
                 }
@@ -466,7 +469,9 @@ impl Cluster {
             .iter()
             .map(|sibling| match value::decode(&sibling.value) {
                 Ok(provenance) if provenance.key == key => Seen::Write(provenance.write),
-                Ok(provenance) => Seen::Invention(format!("a value of another key: {provenance:?}")),
+                Ok(provenance) => {
+                    Seen::Invention(format!("a value of another key: {provenance:?}"))
+                }
                 Err(error) => Seen::Invention(error.to_string()),
             })
             .collect();

@@ -99,7 +99,8 @@ impl Cluster {
                 let hour = 3_600_000_000;
                 let most = *self.fault_random.pick(&[10_000, 1_000_000, hour]);
                 let jump = self.fault_random.between(0, 2 * most);
-                let jump = i64::try_from(jump).expect("hours") - i64::try_from(most).expect("hours");
+                let jump =
+                    i64::try_from(jump).expect("hours") - i64::try_from(most).expect("hours");
                 self.host(host).wall.offset_microseconds += jump;
             }
             FaultClass::CutLinks => {
@@ -199,6 +200,14 @@ impl Cluster {
         let key = *self.fault_random.pick(&candidates);
         let (name, ..) = &self.keys[usize::from(key.0)];
         let row = dynamo_protocol::rows::object_key(name);
+        // Where nobody else has the key there is nothing to repair it from.
+        let others = self.history.key(key).replicas.iter().filter(|other| **other != host);
+        let elsewhere = others
+            .into_iter()
+            .any(|other| self.hosts[other.index()].disk.has(Column::Objects, &row));
+        if !elsewhere {
+            return;
+        }
         if self.host(host).disk.damage(Column::Objects, row) {
             self.markers.hit(Marker::RowDamaged);
             self.history.keys[usize::from(key.0)].damaged_rows += 1;

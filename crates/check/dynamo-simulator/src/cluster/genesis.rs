@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use dynamo_membership::{Genesis, GenesisMember};
 use dynamo_messages::{Reply, Request};
 use dynamo_protocol::rows::object_key;
 use dynamo_protocol::{MemberInfo, NodeConfig};
-use dynamo_membership::{Genesis, GenesisMember};
 use dynamo_ring::Zone;
 use dynamo_types::{ClusterId, Key, NodeId, ObjectName, Position};
 use dynamo_versioning::ContextKey;
@@ -34,7 +34,10 @@ impl Cluster {
         let (config, genesis) = configure(&options, &nodes, &mut random);
         let buckets = buckets(options.replication, &mut random);
         let keys = name_keys(&options, &buckets);
-        let history = History { keys: facts(&options, &keys, &buckets, &config, &nodes), ..History::default() };
+        let history = History {
+            keys: facts(&options, &keys, &buckets, &config, &nodes),
+            ..History::default()
+        };
         let hosts = nodes.iter().enumerate().map(|(i, id)| host(&options, i, *id)).collect();
         let clients = (0..options.workload.clients).map(|i| client(&options, i)).collect();
         let key_of_row = (0u16..).zip(&keys).map(|(i, (name, ..))| (object_key(name), KeyIndex(i)));
@@ -210,10 +213,7 @@ fn host(options: &SeedOptions, index: usize, id: NodeId) -> Host {
         turn_pending: false,
         paused: false,
         armed: None,
-        disk: Disk::new(
-            options.disk.clone(),
-            Stream::new(options.seed, &format!("disk {index}")),
-        ),
+        disk: Disk::new(options.disk.clone(), Stream::new(options.seed, &format!("disk {index}"))),
         wall: WallClock {
             offset_microseconds: i64::try_from(drawn).expect("hours") - most,
             drift_per_million: i64::try_from(random.below(400)).expect("small") - 200,

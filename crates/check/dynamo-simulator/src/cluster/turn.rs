@@ -170,7 +170,17 @@ impl Cluster {
             return;
         };
         let route = (host, to, lane);
-        self.network.send(self.now, route, Box::new(envelope), &mut self.queue, &mut self.markers);
+        let carried: Vec<WriteId> = match &envelope.message {
+            PeerMessage::Write(write) => {
+                let siblings = write.pieces.iter().flat_map(Record::siblings);
+                siblings.filter_map(|sibling| WriteId::of_request(sibling.request)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let envelope = Box::new(envelope);
+        if self.network.send(self.now, route, envelope, &mut self.queue, &mut self.markers) {
+            self.evidence.doubled.extend(carried);
+        }
     }
 
     fn reply(&mut self, host: HostIndex, client: ClientId, reply: Reply) {

@@ -45,9 +45,10 @@ fn unexcused(evidence: &Evidence, id: WriteId, write: &Write, again: &Minted) ->
         .all(|host| evidence.stored.get(&(id, *host)).is_some_and(|stored| stored < asked));
     let buffered = evidence.history.key(write.key).durability == Durability::Buffered;
     let forgotten = buffered
-        && evidence.power_losses.iter().any(|(at, host)| {
-            replicas.contains(host) && write.invoked <= *at && *at <= again.at
-        });
+        && evidence
+            .power_losses
+            .iter()
+            .any(|(at, host)| replicas.contains(host) && write.invoked <= *at && *at <= again.at);
     (known_everywhere && !forgotten).then(|| {
         format!("{id} was minted again as {again:?} although all of {replicas:?} had stored it")
     })

@@ -26,7 +26,11 @@ pub(crate) fn batch(arguments: &Arguments) -> ExitCode {
     let watch = Stopwatch::start();
     let report = run_batch(plan, |failed| {
         if arguments.verbose {
-            say(&format!("seed {} breaks {}", failed.seed, failed.failure.as_ref().map_or("", |f| f.invariant)));
+            say(&format!(
+                "seed {} breaks {}",
+                failed.seed,
+                failed.failure.as_ref().map_or("", |f| f.invariant)
+            ));
         }
     });
     let took = watch.elapsed();
