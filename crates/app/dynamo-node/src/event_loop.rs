@@ -106,8 +106,11 @@ impl EventLoop {
         }
         let unanswered = self.executor.waiters.len();
         tracing::info!(unanswered, "the event loop ends");
+        let Sources { inputs, results, events } = sources;
+        // Whoever still asks learns that nobody listens, and no thread waits for room.
+        drop((inputs, results));
         self.executor.finish();
-        sources.events
+        events
     }
 
     fn wake_at(&self) -> Option<Instant> {

@@ -96,8 +96,8 @@ impl HttpMetrics {
         counts.latencies.entry(route).or_default().record(took);
     }
 
-    pub(crate) fn connection_error(&self, error: &hyper::Error) {
-        let kind = if error.is_timeout() {
+    pub(crate) fn connection_error(&self, error: &hyper::Error, timed_out: bool) {
+        let kind = if timed_out || error.is_timeout() {
             "timeout"
         } else if error.is_parse_too_large() {
             "head_too_large"

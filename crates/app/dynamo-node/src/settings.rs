@@ -52,6 +52,8 @@ pub struct HttpSettings {
     pub header_timeout: Duration,
     /// How long a body may stand still.
     pub body_timeout: Duration,
+    /// How long a connection may stay open without a request.
+    pub idle_timeout: Duration,
     /// Connections served at once.
     pub connections_max: usize,
     /// Requests served at once.
@@ -134,6 +136,7 @@ impl Settings {
                 credentials: Vec::new(),
                 header_timeout: zero,
                 body_timeout: zero,
+                idle_timeout: zero,
                 connections_max: 0,
                 requests_max: 0,
             },

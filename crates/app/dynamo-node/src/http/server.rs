@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::problem::{Problem, ProblemKind};
 use super::router::{router, serve};
 use super::state::HttpState;
-use super::watched::{Exchange, WatchedIo, closing_response};
+use super::watched::{Exchange, Patience, WatchedIo, closing_response};
 
 /// The head of a request: room for sixteen contexts of 4 KiB and a key of 1 KiB encoded.
 const HEAD_BYTES_MAX: usize = 128 << 10;
@@ -121,7 +121,11 @@ async fn serve_connection(
     }
     let exchange = Arc::new(Exchange::default());
     let http = &state.settings.http;
-    let socket = WatchedIo::new(socket, Arc::clone(&exchange), http.body_timeout);
+    let socket = WatchedIo::new(
+        socket,
+        Arc::clone(&exchange),
+        Patience { head: http.header_timeout, stall: http.body_timeout },
+    );
     let service_exchange = Arc::clone(&exchange);
     let service_state = Arc::clone(&state);
     let service = service_fn(move |request| {
@@ -137,7 +141,8 @@ async fn serve_connection(
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(http.header_timeout)
+        // This one also runs while nothing is asked; heads have their own.
+        .header_read_timeout(http.idle_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service);
     let mut stopping = false;
@@ -154,8 +159,9 @@ async fn serve_connection(
     let mut last_words = Vec::new();
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended");
-        state.metrics.connection_error(&error);
-        if error.is_timeout() && exchange.was_cut_short() {
+        state.metrics.connection_error(&error, exchange.timed_out());
+        let too_late = exchange.timed_out() || (error.is_timeout() && exchange.was_cut_short());
+        if too_late {
             let detail = "the head of the request did not arrive in time";
             last_words = closing_response(&Problem::new(ProblemKind::RequestTimeout, detail));
         }

@@ -28,6 +28,8 @@ const HEARING: u8 = 1;
 const SERVING: u8 = 2;
 /// Its response was handed to the library, which may still be writing it.
 const ANSWERED: u8 = 3;
+/// The rest of a request's head did not come in time.
+const TIMED_OUT: u8 = 4;
 
 impl Exchange {
     /// A request arrived.
@@ -47,6 +49,15 @@ impl Exchange {
 
     /// Whether a request began and never became whole.
     pub(super) fn was_cut_short(&self) -> bool {
+        matches!(self.0.load(Ordering::Relaxed), HEARING | TIMED_OUT)
+    }
+
+    /// Whether it took too long.
+    pub(super) fn timed_out(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == TIMED_OUT
+    }
+
+    fn is_hearing(&self) -> bool {
         self.0.load(Ordering::Relaxed) == HEARING
     }
 
@@ -63,15 +74,27 @@ pub(super) struct WatchedIo<T> {
     /// What is written in place of a bare refusal.
     substitute: Vec<u8>,
     substituted: usize,
-    /// How long a peer may refuse to take more of a response.
-    stall: Duration,
+    patience: Patience,
+    /// Runs while the head of a request is not whole.
+    hearing: Option<Pin<Box<Sleep>>>,
+    /// Runs while the peer takes nothing of a response.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// From the first byte of a head to its last.
+    pub(super) head: Duration,
+    /// Between two pieces of a response that it takes.
+    pub(super) stall: Duration,
+}
+
 impl<T> WatchedIo<T> {
-    pub(super) fn new(socket: T, exchange: Arc<Exchange>, stall: Duration) -> Self {
+    pub(super) fn new(socket: T, exchange: Arc<Exchange>, patience: Patience) -> Self {
+        let (hearing, stalled) = (None, None);
         let substitute = Vec::new();
-        Self { socket, exchange, substitute, substituted: 0, stall, stalled: None }
+        Self { socket, exchange, substitute, substituted: 0, patience, hearing, stalled }
     }
 }
 
@@ -114,7 +137,7 @@ impl<T: AsyncWrite + Unpin> WatchedIo<T> {
             self.stalled = None;
             return result;
         }
-        let stall = self.stall;
+        let stall = self.patience.stall;
         let sleep = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         match sleep.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -158,11 +181,21 @@ impl<T: AsyncRead + Unpin> AsyncRead for WatchedIo<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.exchange.change(QUIET, HEARING);
         }
-        Poll::Ready(Ok(()))
+        if !self.exchange.is_hearing() {
+            self.hearing = None;
+        } else if read.is_pending() {
+            let patience = self.patience.head;
+            let sleep = self.hearing.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            if sleep.as_mut().poll(cx).is_ready() {
+                self.exchange.change(HEARING, TIMED_OUT);
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
     }
 }
 

@@ -142,16 +142,25 @@ pub static SETTINGS: &[Setting] = &[
         key: "http.header_timeout",
         kind: Kind::Duration,
         default: "10s",
-        reason: "How long the head of a request may take, so that half-sent requests do not pile \
-                 up; also how long a kept-alive connection may be quiet.",
+        reason: "How long the head of a request may take from its first byte, so that half-sent \
+                 requests do not pile up.",
         apply: |s, g| g.duration(MILLISECOND..=HOUR).map(|v| s.http.header_timeout = v),
     },
     Setting {
         key: "http.body_timeout",
         kind: Kind::Duration,
         default: "10s",
-        reason: "How long a body may stand still while it is received.",
+        reason: "How long a body may stand still while it is received, and a response while it is \
+                 sent.",
         apply: |s, g| g.duration(MILLISECOND..=HOUR).map(|v| s.http.body_timeout = v),
+    },
+    Setting {
+        key: "http.idle_timeout",
+        kind: Kind::Duration,
+        default: "75s",
+        reason: "How long a connection may stay open without a request: a little longer than \
+                 clients commonly keep one, so that they close first.",
+        apply: |s, g| g.duration(MILLISECOND..=HOUR).map(|v| s.http.idle_timeout = v),
     },
     Setting {
         key: "http.connections_max",

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use dynamo_messages::{Failure, Invalid, ListPage, Reply, Request};
+use dynamo_messages::{Failure, Invalid, ListPage, ObjectReply, Reply, Request, SiblingReply};
+use dynamo_types::{ActorId, WallTime};
+use dynamo_versioning::Dot;
 
+use crate::cluster::until;
 use crate::fake_node::{FakeNode, settings};
 use crate::http_client::{Connection, get, request};
 
@@ -144,8 +147,44 @@ fn a_half_sent_head_is_timed_out_and_holds_nobody_up() {
     let response = slow.response();
     assert_eq!((response.status, response.problem().as_str()), (408, "request-timeout"));
 
+    let mut slow = Connection::open(node.address);
+    assert_eq!(slow.request("GET", "/healthz", &[], None).status, 200);
+    slow.send("GET /v1/cluster HTTP/1.1\r\nhost: x");
+    assert_eq!(slow.response().problem(), "request-timeout", "also after a whole request");
+}
+
+#[test]
+fn a_connection_without_a_request_just_ends() {
+    let mut settings = settings();
+    settings.http.idle_timeout = Duration::from_millis(300);
+    let node = FakeNode::start_with(&settings, Vec::new(), |_| None);
     let quiet = Connection::open(node.address);
-    assert_eq!(quiet.read_to_end(), 0, "a connection without a request just ends");
+    let mut used = Connection::open(node.address);
+    assert_eq!(used.request("GET", "/healthz", &[], None).status, 200);
+    assert_eq!((quiet.read_to_end(), used.read_to_end()), (0, 0));
+}
+
+#[test]
+fn who_does_not_take_its_responses_is_cut_off() {
+    let mut settings = settings();
+    settings.http.body_timeout = Duration::from_millis(300);
+    settings.http.connections_max = 1;
+    let large: &'static [u8] = vec![0; 16 << 20].leak();
+    let node = FakeNode::start_with(&settings, Vec::new(), move |_| {
+        let sibling = SiblingReply {
+            value: large.into(),
+            content_type: "".into(),
+            dot: Dot { actor: ActorId(1), counter: 1 },
+            written_at: WallTime(0),
+            expires_at: None,
+        };
+        Some(Reply::Object(ObjectReply { siblings: vec![sibling], context: "AA".into() }))
+    });
+    let mut deaf = Connection::open(node.address);
+    deaf.send(head("GET /v1/kv/b/k", ""));
+    // Its place is free again once it is cut off.
+    until("somebody else is served", || get(node.address, "/healthz").status == 200);
+    assert!(deaf.read_to_end() < large.len());
 }
 
 #[test]
