@@ -47,7 +47,8 @@ pub enum Event {
         /// What was found.
         row: LoadedRow,
     },
-    /// To [`Effect::Store`](crate::Effect::Store). Stores end in the order they were asked for.
+    /// To [`Effect::Store`](crate::Effect::Store). Stores end in the order they were asked for, but
+    /// for refused ones, which may end at once.
     Stored {
         /// Which store.
         store: StoreId,

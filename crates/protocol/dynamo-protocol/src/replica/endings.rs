@@ -20,10 +20,15 @@ impl Replica {
         result: StoreResult,
         counters: &mut Counters,
     ) {
-        let Some(ended) = self.in_flight.pop_front() else {
+        // A full write queue refuses a store at once, while earlier ones are still being written.
+        let Some(place) = self.in_flight.iter().position(|ended| ended.store == store) else {
             return;
         };
-        assert_eq!(ended.store, store, "stores end in the order in which they were asked for");
+        let in_order = place == 0 || result == StoreResult::Refused;
+        assert!(in_order, "stores are applied in the order in which they were asked for");
+        let Some(ended) = self.in_flight.remove(place) else {
+            return;
+        };
         match result {
             StoreResult::Applied { synced } => self.applied(now, ended, synced, counters),
             StoreResult::Refused => {
@@ -75,7 +80,9 @@ impl Replica {
         for partition in ended.checkpoint {
             self.partition(partition).changed = true;
         }
+        // What barriers wait for was stored before and stands, only its sync did not come about.
         for reply_to in ended.barriers {
+            let outcome = WriteOutcome::Failed;
             self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
         }
         for tag in ended.meta {

@@ -7,3 +7,4 @@ mod cluster;
 mod gets;
 mod puts;
 mod restarts;
+mod stores;
