@@ -62,8 +62,8 @@ impl fmt::Debug for ContextKey {
     }
 }
 
-/// A context has more dots than its text may carry. [`ClientContext::of_view`] and
-/// [`ClientContext::of_put`] make none that is too large.
+/// A context has more dots than its text may carry. [`ClientContext::of_view`],
+/// [`ClientContext::of_put`] and [`ClientContext::of_known`] make none that is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the context's dots take {bytes} bytes, and {max} fit")]
 pub struct SealContextError {
@@ -110,6 +110,15 @@ impl ClientContext {
     pub fn of_put(applied: &Applied, fastest: Option<NodeId>) -> Self {
         let dots = fitting(&applied.reply_context, [applied.dot]);
         Self { dots, hlc_max: applied.reply_hlc, fastest }
+    }
+
+    /// The context for a client whose put turned out to be made before, as `dot`: the contexts that
+    /// the put came with, joined, and that version; cut down to it where that is too large.
+    #[must_use]
+    pub fn of_known(seen: &Self, dot: Dot, hlc_max: Hlc, fastest: Option<NodeId>) -> Self {
+        let mut dots = seen.dots.clone();
+        dots.insert(dot);
+        Self { dots: fitting(&dots, [dot]), hlc_max: seen.hlc_max.max(hlc_max), fastest }
     }
 
     /// What a client has seen that holds all these contexts. The first fastest replica stays.

@@ -8,7 +8,7 @@ use core::time::Duration;
 use dynamo_coordination::known_request::{KnownRequestCheck, KnownRequestEffect, KnownRequestPlan};
 use dynamo_messages::{Failure, Invalid, KnownRequest, OperationId, PeerMessage, ReplicaRead};
 use dynamo_types::{Durability, Position, Reconciliation, WallTime};
-use dynamo_versioning::{Put, Record};
+use dynamo_versioning::{ClientContext, Put, Record};
 
 use super::gets::GetPurpose;
 use super::operations::Operation;
@@ -124,7 +124,10 @@ impl Node {
     /// This replica saw the put before.
     pub(super) fn known_here(&mut self, id: OperationId, known: KnownRequest, record: &Record) {
         match self.take(id) {
-            Some(Operation::Minting(intent)) => self.send_known_again(intent, known, record),
+            Some(Operation::Minting(intent)) => {
+                self.timers.set(id, None);
+                self.send_known_again(intent, known, record);
+            }
             Some(other) => self.keep(id, other),
             None => {}
         }
@@ -146,10 +149,8 @@ impl Node {
             self.counters.puts_unknown += 1;
             return self.fail(intent.origin, Failure::OutcomeUnknown { reached: 0, needed });
         };
-        let mut context = intent.context.clone();
-        context.dots.insert(known.dot);
-        context.hlc_max = context.hlc_max.max(record.hlc_max());
-        context.fastest = Some(self.config.node);
+        let here = Some(self.config.node);
+        let context = ClientContext::of_known(&intent.context, known.dot, record.hlc_max(), here);
         let id = self.new_operation();
         let pieces = Vec::from([piece]);
         let job = IncomingWrite {

@@ -5,6 +5,7 @@
 mod buckets;
 mod cluster;
 mod gets;
+mod known;
 mod puts;
 mod restarts;
 mod stores;

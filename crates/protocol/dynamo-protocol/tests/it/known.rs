@@ -1,0 +1,28 @@
+//! Puts that were made before: what is sent again, and what their clients are told.
+
+use dynamo_messages::{Mutation, Reply, Request};
+use dynamo_types::{ActorId, ClusterId};
+use dynamo_versioning::{ClientContext, ContextKey, Dot, DotSet, Hlc};
+
+use crate::cluster::{Cluster, name, node};
+
+#[test]
+fn a_put_with_contexts_that_fill_their_limit_may_be_sent_again() {
+    let mut cluster = Cluster::new(3, 3);
+    // Each context nearly fills 4 KiB; what they say together cannot be given back.
+    let contexts = (0..4u64).map(|place| {
+        let actors = (1..=200).map(|number| ActorId(1_000 * place + number));
+        let dots: DotSet = actors.map(|actor| Dot::new(actor, 1 << 20)).collect();
+        let context = ClientContext { dots, hlc_max: Hlc(1), fastest: None };
+        context.seal(&ContextKey::derive(&[9; 32]), ClusterId(7), &name("k")).unwrap()
+    });
+    let first = Mutation { contexts: contexts.collect(), ..cluster.mutation("k", Some("v"), "") };
+    let reply = cluster.request(node(1), Request::Mutate(first.clone()));
+    assert!(matches!(reply, Reply::Stored { .. }), "{reply:?}");
+    let retry = Request::Mutate(Mutation { retry: true, ..first });
+    let Reply::Stored { context, .. } = cluster.request(node(2), retry) else {
+        panic!("the retry was not stored");
+    };
+    cluster.put(node(3), "k", "next", &context);
+    assert_eq!(cluster.get(node(1), "k").0, ["next"], "the context covers the version itself");
+}
