@@ -20,6 +20,9 @@ pub struct PutPlan {
     pub needed: u8,
     /// When the client gives up.
     pub deadline: Instant,
+    /// Whether the version was made by an earlier attempt, so that copies of it may stand whatever
+    /// the replicas answer now.
+    pub made_before: bool,
 }
 
 /// What happened.
@@ -66,7 +69,7 @@ pub enum PutEffect {
         needed: u8,
     },
     /// Every replica refused for certain because its disk is full or its queue is: nothing is
-    /// applied anywhere.
+    /// applied anywhere. Never said of a version that was made before.
     Refused {
         /// Whether some disk was full, rather than only queues.
         disk_full: bool,
@@ -198,7 +201,9 @@ impl PutAcknowledgements {
             Standing::Waiting | Standing::Stored { .. } | Standing::Unknown => None,
         });
         let refusals: Vec<bool> = refusals.collect();
-        if refusals.len() == self.standing.len() {
+        if refusals.len() == self.standing.len() && self.plan.made_before {
+            self.decide(PutEffect::Unknown { reached, needed });
+        } else if refusals.len() == self.standing.len() {
             let disk_full = refusals.into_iter().any(|full| full);
             self.decide(PutEffect::Refused { disk_full });
         } else if usize::from(reached) + self.waiting().count() < usize::from(needed)
@@ -224,7 +229,8 @@ mod tests {
 
     fn three(needed: u8) -> PutAcknowledgements {
         let replicas = vec![NodeId(1), NodeId(2), NodeId(3)];
-        PutAcknowledgements::new(PutPlan { replicas, needed, deadline: Instant(1_000) })
+        let deadline = Instant(1_000);
+        PutAcknowledgements::new(PutPlan { replicas, needed, deadline, made_before: false })
     }
 
     fn answer(
@@ -262,6 +268,16 @@ mod tests {
         assert_eq!(answer(&mut put, 2, WriteOutcome::Overloaded), None);
         let refused = PutEffect::Refused { disk_full: true };
         assert_eq!(answer(&mut put, 3, WriteOutcome::DiskFull), Some(refused));
+    }
+
+    #[test]
+    fn a_version_that_was_made_before_may_stand_though_all_refuse_it_now() {
+        let mut put = three(1);
+        put.plan.made_before = true;
+        assert_eq!(answer(&mut put, 1, WriteOutcome::DiskFull), None);
+        assert_eq!(answer(&mut put, 2, WriteOutcome::Overloaded), None);
+        let unknown = PutEffect::Unknown { reached: 0, needed: 1 };
+        assert_eq!(answer(&mut put, 3, WriteOutcome::Overloaded), Some(unknown));
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Node {
             deadline: Some(intent.deadline),
         };
         let name = intent.name.clone();
-        self.replicate(id, intent, &context, pieces);
+        self.replicate(id, intent, &context, pieces, true);
         self.replica.submit(&name, Job::Write(job));
     }
 

@@ -29,16 +29,18 @@ impl Node {
             None => return,
         };
         let context = ClientContext::of_put(&applied, Some(self.config.node));
-        self.replicate(id, intent, &context, vec![applied.write]);
+        self.replicate(id, intent, &context, vec![applied.write], false);
     }
 
-    /// Sends pieces to the other replicas and counts copies, this node's own included.
+    /// Sends pieces to the other replicas and counts copies, this node's own included. `made_before`
+    /// says that an earlier attempt made the version.
     pub(super) fn replicate(
         &mut self,
         id: OperationId,
         intent: PutIntent,
         context: &ClientContext,
         pieces: Vec<Record>,
+        made_before: bool,
     ) {
         let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
         let durability = self.buckets.get(&intent.name.bucket).settings.durability;
@@ -67,6 +69,7 @@ impl Node {
             replicas,
             needed: intent.needed,
             deadline: intent.deadline,
+            made_before,
         });
         let put = PutOperation {
             machine,

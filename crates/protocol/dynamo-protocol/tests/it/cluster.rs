@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) held_disks: BTreeSet<NodeId>,
     /// Nodes whose disks refuse.
     pub(crate) full_disks: BTreeSet<NodeId>,
+    /// Nodes whose disks fail: what they store may be there or not.
+    pub(crate) failing_disks: BTreeSet<NodeId>,
     replies: BTreeMap<ClientId, Reply>,
     now: Now,
     next_client: u64,
@@ -73,6 +75,7 @@ impl Cluster {
             cut_links: BTreeSet::new(),
             held_disks: BTreeSet::new(),
             full_disks: BTreeSet::new(),
+            failing_disks: BTreeSet::new(),
             replies: BTreeMap::new(),
             now: Now { monotonic: Instant(1), wall: WallTime(1_700_000_000_000_000) },
             next_client: 0,
@@ -259,8 +262,12 @@ impl Cluster {
                 member.node.handle(now, Event::Loaded { load, row });
             }
             Effect::Store { store, writes, .. } => {
-                if self.full_disks.contains(&id) {
-                    let result = StoreResult::Refused;
+                let bad = if self.full_disks.contains(&id) {
+                    Some(StoreResult::Refused)
+                } else {
+                    self.failing_disks.contains(&id).then_some(StoreResult::Failed)
+                };
+                if let Some(result) = bad {
                     let member = self.members.get_mut(&id).unwrap();
                     return member.node.handle(now, Event::Stored { store, result });
                 }

@@ -1,6 +1,6 @@
 //! Puts that were made before: what is sent again, and what their clients are told.
 
-use dynamo_messages::{Mutation, Reply, Request};
+use dynamo_messages::{Failure, Mutation, Reply, Request};
 use dynamo_types::{ActorId, ClusterId};
 use dynamo_versioning::{ClientContext, ContextKey, Dot, DotSet, Hlc};
 
@@ -25,4 +25,24 @@ fn a_put_with_contexts_that_fill_their_limit_may_be_sent_again() {
     };
     cluster.put(node(3), "k", "next", &context);
     assert_eq!(cluster.get(node(1), "k").0, ["next"], "the context covers the version itself");
+}
+
+#[test]
+fn what_an_earlier_attempt_applied_is_never_called_refused() {
+    let mut cluster = Cluster::new(3, 3);
+    let first = cluster.mutation("k", Some("v"), "");
+    cluster.isolate(node(3));
+    let reply = cluster.request(node(1), Request::Mutate(first.clone()));
+    assert!(matches!(reply, Reply::Stored { .. }), "{reply:?}");
+    // Those who have it take no more writes, and the third never stores it.
+    cluster.failing_disks.extend([node(1), node(2)]);
+    let other = cluster.mutation("l", Some("v"), "");
+    cluster.ask(node(1), Request::Mutate(other));
+    cluster.rejoin(node(3));
+    cluster.full_disks.insert(node(3));
+    let retry = Mutation { retry: true, ..first };
+    let client = cluster.ask(node(3), Request::Mutate(retry));
+    let unknown =
+        matches!(cluster.answer(client), Some(Reply::Failed(Failure::OutcomeUnknown { .. })));
+    assert!(unknown, "{:?}", cluster.answer(client));
 }
