@@ -71,7 +71,7 @@ impl Replica {
         counters: &mut Counters,
     ) {
         for entry in &ended.entries {
-            self.retries.forget(&known_request(entry));
+            self.retries.forget(entry.position, &known_request(entry));
             // An own dot of this batch may be out in the world: no interval may reach over it.
             if entry.dot.actor == self.actor {
                 self.partition(entry.partition).mint.raise_floor();

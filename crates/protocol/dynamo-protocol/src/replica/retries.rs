@@ -12,8 +12,9 @@ use dynamo_types::{Position, RequestId, WallTime};
 /// The memory of recent puts.
 #[derive(Debug)]
 pub(crate) struct Retries {
-    known: BTreeMap<RequestId, (Position, KnownRequest)>,
-    order: VecDeque<(WallTime, RequestId)>,
+    /// By object too: clients choose request ids, and may use one for several objects.
+    known: BTreeMap<(RequestId, Position), (WallTime, KnownRequest)>,
+    order: VecDeque<(WallTime, (RequestId, Position))>,
     window_micros: u64,
     count_max: usize,
 }
@@ -24,26 +25,29 @@ impl Retries {
         Self { known: BTreeMap::new(), order: VecDeque::new(), window_micros, count_max }
     }
 
-    /// Remembers a put; the first version under a request id stays the one that is known.
+    /// Remembers a put; the first version of an object under a request id stays the one that is
+    /// known.
     pub(crate) fn remember(&mut self, wall: WallTime, position: Position, put: KnownRequest) {
-        if self.known.contains_key(&put.request) {
+        let key = (put.request, position);
+        if self.known.contains_key(&key) {
             return;
         }
-        self.known.insert(put.request, (position, put));
-        self.order.push_back((wall, put.request));
+        self.known.insert(key, (wall, put));
+        self.order.push_back((wall, key));
         self.forget_old(wall);
     }
 
     /// Forgets a version whose store failed: it cannot be sent again.
-    pub(crate) fn forget(&mut self, put: &KnownRequest) {
-        if self.known.get(&put.request).is_some_and(|(_, known)| known.dot == put.dot) {
-            self.known.remove(&put.request);
+    pub(crate) fn forget(&mut self, position: Position, put: &KnownRequest) {
+        let key = (put.request, position);
+        if self.known.get(&key).is_some_and(|(_, known)| known.dot == put.dot) {
+            self.known.remove(&key);
         }
     }
 
     /// The put of that request on that object.
     pub(crate) fn find(&self, position: Position, request: RequestId) -> Option<KnownRequest> {
-        self.known.get(&request).filter(|(at, _)| *at == position).map(|(_, known)| *known)
+        self.known.get(&(request, position)).map(|(_, known)| *known)
     }
 
     /// Puts remembered.
@@ -52,13 +56,16 @@ impl Retries {
     }
 
     fn forget_old(&mut self, wall: WallTime) {
-        while let Some((at, request)) = self.order.front().copied() {
+        while let Some((at, key)) = self.order.front().copied() {
             let old = at.0.saturating_add(self.window_micros) < wall.0;
             if !old && self.order.len() <= self.count_max {
                 return;
             }
             self.order.pop_front();
-            self.known.remove(&request);
+            // A put that was forgotten and came again has a later entry, and stays until that.
+            if self.known.get(&key).is_some_and(|(since, _)| *since == at) {
+                self.known.remove(&key);
+            }
         }
     }
 }
@@ -95,7 +102,26 @@ mod tests {
     fn a_version_that_was_not_stored_is_not_known() {
         let mut retries = Retries::new(Duration::from_secs(600), 3);
         retries.remember(WallTime(1), Position(9), put(1));
-        retries.forget(&put(1));
+        retries.forget(Position(9), &put(1));
         assert_eq!(retries.find(Position(9), RequestId(1)), None);
+    }
+
+    #[test]
+    fn one_request_id_is_remembered_for_each_object() {
+        let mut retries = Retries::new(Duration::from_secs(600), 3);
+        retries.remember(WallTime(1), Position(8), put(1));
+        retries.remember(WallTime(1), Position(9), put(1));
+        assert_eq!(retries.find(Position(8), RequestId(1)), Some(put(1)));
+        assert_eq!(retries.find(Position(9), RequestId(1)), Some(put(1)));
+    }
+
+    #[test]
+    fn a_put_that_came_again_after_its_store_failed_is_known_for_a_whole_window() {
+        let mut retries = Retries::new(Duration::from_secs(600), 3);
+        retries.remember(WallTime(0), Position(9), put(1));
+        retries.forget(Position(9), &put(1));
+        retries.remember(WallTime(599_000_000), Position(9), put(1));
+        retries.remember(WallTime(601_000_000), Position(9), put(2));
+        assert_eq!(retries.find(Position(9), RequestId(1)), Some(put(1)));
     }
 }
