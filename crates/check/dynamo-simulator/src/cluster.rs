@@ -152,16 +152,16 @@ struct Attempt {
 
 /// One machine of the cluster.
 #[derive(Debug)]
-struct Host {
+pub(crate) struct Host {
     id: NodeId,
     machine: Option<Node>,
     process: u64,
     inbox: VecDeque<Event>,
     turn_pending: bool,
-    paused: bool,
+    pub(crate) paused: bool,
     /// When the armed timer fires.
     armed: Option<Instant>,
-    disk: Disk,
+    pub(crate) disk: Disk,
     wall: WallClock,
     /// What the process's own clock showed when the run began.
     monotonic_base: u64,
@@ -189,11 +189,11 @@ pub struct OperationCounts {
 #[derive(Debug)]
 pub struct Cluster {
     options: SeedOptions,
-    now: Instant,
-    queue: EventQueue<Happening>,
-    hosts: Vec<Host>,
-    config: NodeConfig,
-    network: Network,
+    pub(crate) now: Instant,
+    pub(crate) queue: EventQueue<Happening>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) config: NodeConfig,
+    pub(crate) network: Network,
     clients: Vec<Client>,
     buckets: Vec<WorkloadBucket>,
     /// Keys with the place of their bucket.
@@ -208,7 +208,7 @@ pub struct Cluster {
     context_key: ContextKey,
     cluster_id: ClusterId,
     storm: bool,
-    object_rows_written: u64,
+    pub(crate) object_rows_written: u64,
     /// What contexts each write carried, opened.
     contexts: BTreeMap<WriteId, DotSet>,
     observer: Observer,
@@ -250,11 +250,11 @@ impl Cluster {
         self.now
     }
 
-    fn host(&mut self, host: HostIndex) -> &mut Host {
+    pub(crate) fn host(&mut self, host: HostIndex) -> &mut Host {
         &mut self.hosts[host.index()]
     }
 
-    fn host_indices(&self) -> impl Iterator<Item = HostIndex> + use<> {
+    pub(crate) fn host_indices(&self) -> impl Iterator<Item = HostIndex> + use<> {
         (0..self.options.nodes).map(HostIndex)
     }
 
@@ -263,7 +263,7 @@ impl Cluster {
     }
 
     /// Lets everything happen that is due until then.
-    fn advance_to(&mut self, until: Instant) {
+    pub(crate) fn advance_to(&mut self, until: Instant) {
         while self.queue.next_at().is_some_and(|at| at <= until) {
             self.step();
         }

@@ -12,7 +12,7 @@
 //! - [`options`]: what a seed decides. [`run`]: one seed from beginning to end.
 //! - [`cluster`]: the loop of everything; [`network`], [`disk`], [`wall_clock`], [`workload`].
 //! - [`history`], [`observer`], [`causality`], [`evidence`]: what was seen.
-//! - [`invariants`]: what must hold.
+//! - [`invariants`]: what must hold. [`script`]: a calm cluster that a test drives by hand.
 //! - [`batch`]: many seeds, and their summary. [`markers`]: what happened how often. [`trace`]: step
 //!   by step.
 //!
@@ -34,6 +34,7 @@ pub mod options;
 pub mod queue;
 pub mod random;
 pub mod run;
+pub mod script;
 pub mod trace;
 pub mod value;
 pub mod wall_clock;

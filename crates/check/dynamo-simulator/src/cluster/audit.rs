@@ -50,7 +50,7 @@ impl Cluster {
             .collect()
     }
 
-    pub(super) fn ask_one(&mut self, host: HostIndex, request: Request) -> Option<Reply> {
+    pub(crate) fn ask_one(&mut self, host: HostIndex, request: Request) -> Option<Reply> {
         self.ask(vec![(host, request)]).pop().flatten()
     }
 

@@ -27,7 +27,7 @@ impl Cluster {
         self.key_of_row.get(&row).copied()
     }
 
-    pub(super) fn index_of(&self, node: NodeId) -> Option<HostIndex> {
+    pub(crate) fn index_of(&self, node: NodeId) -> Option<HostIndex> {
         self.host_indices().find(|host| self.hosts[host.index()].id == node)
     }
 

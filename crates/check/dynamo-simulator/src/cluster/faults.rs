@@ -229,7 +229,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn resume(&mut self, host: HostIndex) {
+    pub(crate) fn resume(&mut self, host: HostIndex) {
         if !self.host(host).paused {
             return;
         }
@@ -240,7 +240,7 @@ impl Cluster {
     }
 
     /// Ends a process; false if none runs. It starts again after a while.
-    pub(super) fn crash(&mut self, host: HostIndex, crash: Crash) -> bool {
+    pub(crate) fn crash(&mut self, host: HostIndex, crash: Crash) -> bool {
         let now = self.now;
         let state = self.host(host);
         let Some(machine) = state.machine.take() else { return false };
@@ -310,7 +310,7 @@ impl Cluster {
         self.schedule_turn(host);
     }
 
-    pub(super) fn start_all(&mut self) {
+    pub(crate) fn start_all(&mut self) {
         for host in self.host_indices() {
             self.start(host);
         }

@@ -1,0 +1,4 @@
+//! Whole clusters: a few seeds of everything, and single histories as scripts.
+
+mod scenarios;
+mod seeds;

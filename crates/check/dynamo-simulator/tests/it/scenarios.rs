@@ -1,0 +1,184 @@
+//! Histories that broke other systems, or looser rules, played word by word.
+
+use core::time::Duration;
+
+use dynamo_messages::{Failure, Options, Reply};
+use dynamo_simulator::disk::Crash;
+use dynamo_simulator::script::Script;
+
+const KEY: &str = "cart";
+
+fn context_of(reply: &Reply) -> String {
+    match reply {
+        Reply::Stored { context, .. } => context.clone(),
+        other => panic!("not stored: {other:?}"),
+    }
+}
+
+#[test]
+fn timeout_is_unknown_not_failed() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    script.isolate(hosts[0], true);
+    // The connections still look whole: the coordinator sends, and nobody hears.
+    let reply = script.put(hosts[0], KEY, "milk", &[]);
+    assert!(matches!(reply, Reply::Failed(Failure::OutcomeUnknown { .. })), "{reply:?}");
+    script.isolate(hosts[0], false);
+    script.wait(Duration::from_secs(5));
+    assert_eq!(script.read(hosts[0], KEY).values, ["milk"], "it was applied after all");
+}
+
+#[test]
+fn no_writes_on_read() {
+    let mut script = Script::new(5);
+    let hosts = script.replicas_first(KEY);
+    context_of(&script.put(hosts[0], KEY, "milk", &[]));
+    script.wait(Duration::from_secs(1));
+    let before = script.object_rows_written();
+    assert!(before >= 3, "all replicas have it");
+    for host in hosts {
+        for r in 1..=3 {
+            script.get(host, KEY, Some(r));
+        }
+    }
+    script.wait(Duration::from_secs(2));
+    assert_eq!(script.object_rows_written(), before);
+}
+
+#[test]
+fn blind_put_and_stale_context() {
+    let mut script = Script::new(4);
+    let hosts = script.replicas_first(KEY);
+    let first = context_of(&script.put(hosts[0], KEY, "a", &[]));
+    context_of(&script.put(hosts[1], KEY, "b", &[&first]));
+    assert_eq!(script.read(hosts[3], KEY).values, ["b"]);
+    context_of(&script.put(hosts[2], KEY, "blind", &[]));
+    assert_eq!(script.read(hosts[3], KEY).values, ["b", "blind"]);
+    context_of(&script.put(hosts[0], KEY, "stale", &[&first]));
+    let all = script.read(hosts[3], KEY);
+    assert_eq!(all.values, ["b", "blind", "stale"]);
+    context_of(&script.put(hosts[3], KEY, "merged", &[&all.context]));
+    assert_eq!(script.read(hosts[1], KEY).values, ["merged"]);
+}
+
+#[test]
+fn a_delete_with_the_context_of_an_empty_reply_deletes_nothing() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    let nothing = script.read(hosts[0], KEY);
+    assert!(nothing.values.is_empty());
+    context_of(&script.put(hosts[0], KEY, "unseen", &[]));
+    let delete = script.mutate(hosts[1], KEY, None, &[&nothing.context], Options::default());
+    context_of(&delete);
+    assert_eq!(script.read(hosts[2], KEY).values, ["unseen"]);
+}
+
+#[test]
+fn a_delete_without_context_deletes_what_is_there() {
+    let mut script = Script::new(4);
+    let hosts = script.replicas_first(KEY);
+    context_of(&script.put(hosts[0], KEY, "a", &[]));
+    context_of(&script.put(hosts[1], KEY, "b", &[]));
+    context_of(&script.mutate(hosts[3], KEY, None, &[], Options::default()));
+    assert!(script.read(hosts[2], KEY).values.is_empty());
+}
+
+#[test]
+fn sibling_no_explosion() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    let mut contexts = [script.read(hosts[0], KEY).context, script.read(hosts[1], KEY).context];
+    for round in 0..30 {
+        for client in 0..2 {
+            let value = format!("{client}-{round}");
+            let reply = script.put(hosts[client], KEY, &value, &[&contexts[client]]);
+            contexts[client] = context_of(&reply);
+        }
+        assert!(script.read(hosts[2], KEY).values.len() <= 2, "in round {round}");
+    }
+}
+
+#[test]
+fn notfound_needs_a_replica() {
+    let mut script = Script::new(5);
+    let hosts = script.replicas_first(KEY);
+    context_of(&script.put(hosts[3], KEY, "milk", &[]));
+    for host in &hosts[..3] {
+        script.pause(*host);
+    }
+    for patience in [Duration::ZERO, Duration::from_secs(10)] {
+        script.wait(patience);
+        let reply = script.get(hosts[3], KEY, None);
+        assert!(matches!(reply, Reply::Failed(_)), "nobody who knows was asked: {reply:?}");
+    }
+}
+
+#[test]
+fn put_forwarded_in_handoff_coordinated_once() {
+    for silent in 0..3 {
+        let mut script = Script::new(5);
+        let hosts = script.replicas_first(KEY);
+        // Whoever is asked first may stay silent, is passed over, and wakes up to an old request.
+        script.pause(hosts[silent]);
+        context_of(&script.put(hosts[3], KEY, "milk", &[]));
+        script.resume(hosts[silent]);
+        script.wait(Duration::from_secs(2));
+        assert_eq!(script.read(hosts[4], KEY).values, ["milk"]);
+    }
+}
+
+#[test]
+fn a_retry_after_its_version_was_deleted_does_not_bring_it_back() {
+    let mut script = Script::new(4);
+    let hosts = script.replicas_first(KEY);
+    context_of(&script.put(hosts[0], KEY, "milk", &[]));
+    let request = script.last_request();
+    let seen = script.read(hosts[3], KEY);
+    context_of(&script.mutate(hosts[2], KEY, None, &[&seen.context], Options::default()));
+    context_of(&script.retry(hosts[1], KEY, "milk", &[], request));
+    assert!(script.read(hosts[3], KEY).values.is_empty());
+}
+
+#[test]
+fn read_repair_on_notfound_first() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    script.isolate(hosts[2], true);
+    script.wait(Duration::from_secs(8));
+    context_of(&script.put(hosts[0], KEY, "milk", &[]));
+    script.isolate(hosts[2], false);
+    script.wait(Duration::from_secs(5));
+    assert!(!script.has_row(hosts[2], KEY), "nobody told it yet");
+    assert_eq!(script.read(hosts[2], KEY).values, ["milk"], "its own absence is no answer");
+    script.get(hosts[2], KEY, Some(3));
+    script.wait(Duration::from_secs(2));
+    assert!(script.has_row(hosts[2], KEY), "the read repaired it");
+}
+
+#[test]
+fn power_loss_all() {
+    let mut script = Script::new(4);
+    let hosts = script.replicas_first(KEY);
+    let keys: Vec<String> = (0..20).map(|number| format!("key-{number}")).collect();
+    for key in &keys {
+        context_of(&script.put(hosts[0], key, key, &[]));
+    }
+    script.power_cut();
+    script.wait(Duration::from_secs(10));
+    for key in &keys {
+        assert_eq!(script.read(hosts[1], key).values, [key.as_str()]);
+    }
+}
+
+#[test]
+fn a_coordinator_that_lost_its_own_put_does_not_cover_it() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    let first = context_of(&script.put(hosts[0], KEY, "first", &[]));
+    context_of(&script.put(hosts[0], KEY, "second", &[]));
+    // Both copies of the others stand; the coordinator restarts and is given an old context.
+    script.crash(hosts[0], Crash::Power);
+    script.wait(Duration::from_secs(10));
+    context_of(&script.put(hosts[0], KEY, "third", &[&first]));
+    assert_eq!(script.read(hosts[1], KEY).values, ["second", "third"]);
+}
