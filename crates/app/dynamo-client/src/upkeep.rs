@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dynamo_messages::{ClusterView, Reply, Request};
+use dynamo_messages::{ClusterView, MemberView, Reply, Request};
 use dynamo_transport::Endpoint;
 use dynamo_types::NodeId;
 use tokio::task::JoinSet;
@@ -28,8 +28,16 @@ const REMOVED: &str = "removed";
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
     table: Mutex<Option<Arc<PartitionTable>>>,
-    /// Members that should be reachable, and where.
-    members: Mutex<BTreeMap<NodeId, String>>,
+    /// Members that have not gone for good.
+    members: Mutex<BTreeMap<NodeId, Member>>,
+}
+
+/// A member to be connected to.
+#[derive(Debug, Clone)]
+struct Member {
+    address: String,
+    /// Whether the node that told of it reaches it.
+    reachable: bool,
 }
 
 impl Cluster {
@@ -37,13 +45,18 @@ impl Cluster {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn members(&self) -> BTreeMap<NodeId, String> {
+    fn members(&self) -> BTreeMap<NodeId, Member> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_members(&self, view: ClusterView) {
         let present = view.members.into_iter().filter(|member| member.state != REMOVED);
-        let members = present.map(|member| (member.node, member.address)).collect();
+        let member = |member: MemberView| {
+            // A node need not say of itself that it can be reached.
+            let reachable = member.reachable || member.node == view.answered_by;
+            (member.node, Member { address: member.address, reachable })
+        };
+        let members = present.map(member).collect();
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
     }
 
@@ -122,9 +135,14 @@ impl Upkeep {
         false
     }
 
-    /// Begins to dial the members that are neither connected nor being dialled.
-    fn dial_members(&self, dialling: &mut BTreeSet<NodeId>, dials: &mut JoinSet<NodeId>) {
-        for (node, address) in self.cluster.members() {
+    /// Begins to dial those members that are neither connected nor being dialled.
+    fn dial_members(
+        &self,
+        members: BTreeMap<NodeId, Member>,
+        dialling: &mut BTreeSet<NodeId>,
+        dials: &mut JoinSet<NodeId>,
+    ) {
+        for (node, Member { address, .. }) in members {
             if self.connections.is_connected(node) || !dialling.insert(node) {
                 continue;
             }
@@ -136,10 +154,13 @@ impl Upkeep {
         }
     }
 
-    /// Dials the members and waits until all are connected or have failed, or until `deadline`.
+    /// Dials the members that others reach, and waits until all are connected or have failed, or
+    /// until `deadline`.
     pub(crate) async fn connect_members(&self, deadline: Instant) {
         let (mut dialling, mut dials) = (BTreeSet::new(), JoinSet::new());
-        self.dial_members(&mut dialling, &mut dials);
+        let mut members = self.cluster.members();
+        members.retain(|_, member| member.reachable);
+        self.dial_members(members, &mut dialling, &mut dials);
         let all = async { while dials.join_next().await.is_some() {} };
         if tokio::time::timeout_at(deadline, all).await.is_err() {
             debug!("some members are not connected yet");
@@ -174,7 +195,7 @@ impl Upkeep {
                 self.refresh().await;
                 refresh_at = clock::now() + self.refresh_interval;
             }
-            self.dial_members(&mut dialling, &mut dials);
+            self.dial_members(self.cluster.members(), &mut dialling, &mut dials);
         }
     }
 }

@@ -170,3 +170,45 @@ pub(crate) async fn write_records(
     }
     Ok(Arc::into_inner(target).expect("all tasks have ended"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dynamo_client::Bucket;
+
+    use crate::arguments::{Distribution, Mix};
+    use crate::target::Way;
+
+    const STALL: Duration = Duration::from_millis(300);
+
+    fn stalling_load(operations: u64) -> Arc<Load> {
+        let bucket = Bucket::new("b").expect("a bucket");
+        let target = Target { bucket, way: Way::StallsOnce(STALL), with_contexts: false };
+        let workload = Workload::new(Mix::Get, Distribution::Uniform, 10, 10, 1);
+        let long = Duration::from_secs(60);
+        Arc::new(Load::new(target, workload, Duration::ZERO, long, Some(operations)))
+    }
+
+    fn quantile(load: Arc<Load>, quantile: f64) -> Duration {
+        let recorder = Arc::into_inner(load).expect("the loop has ended").into_recorder();
+        assert_eq!(recorder.succeeded(), 20);
+        Duration::from_micros(recorder.latencies[&Class::Read].value_at_quantile(quantile))
+    }
+
+    #[tokio::test]
+    async fn in_open_loop_a_stall_shows_in_all_operations_that_were_due_meanwhile() {
+        let load = stalling_load(20);
+        // One every 5 ms: the last of twenty is due 95 ms after the first, which holds all up.
+        open_loop(&load, 200, 1).await;
+        let fastest = quantile(load, 0.0);
+        assert!(fastest >= STALL - Duration::from_millis(100), "{fastest:?}");
+    }
+
+    #[tokio::test]
+    async fn in_closed_loop_the_operation_that_stalls_shows_it() {
+        let load = stalling_load(20);
+        closed_loop(&load, 1).await;
+        let slowest = quantile(load, 1.0);
+        assert!(slowest >= STALL - Duration::from_millis(5), "{slowest:?}");
+    }
+}

@@ -28,6 +28,9 @@ pub(crate) struct Target {
 pub(crate) enum Way {
     Native(Client, Contexts<Context>),
     Http(HttpTarget, Contexts<HeaderValue>),
+    /// A server that takes so long for the first operation, and no time for the others.
+    #[cfg(test)]
+    StallsOnce(std::time::Duration),
 }
 
 impl Target {
@@ -40,6 +43,13 @@ impl Target {
         record: u64,
         value: Bytes,
     ) -> Result<(), String> {
+        #[cfg(test)]
+        if let Way::StallsOnce(stall) = &self.way {
+            if turn == 0 {
+                tokio::time::sleep(*stall).await;
+            }
+            return Ok(());
+        }
         let key = key_of(record);
         match class {
             Class::Read => self.get(turn, record, &key).await,
@@ -62,6 +72,8 @@ impl Target {
                 let context = http.get(turn, &self.bucket, key).await?;
                 self.remember(contexts, record, context);
             }
+            #[cfg(test)]
+            Way::StallsOnce(_) => unreachable!("it is answered at once"),
         }
         Ok(())
     }
@@ -81,6 +93,8 @@ impl Target {
                 let context = http.put(turn, &self.bucket, key, value, context).await?;
                 self.remember(contexts, record, context);
             }
+            #[cfg(test)]
+            Way::StallsOnce(_) => unreachable!("it is answered at once"),
         }
         Ok(())
     }

@@ -143,9 +143,12 @@ impl FakeCluster {
         assert!(task.await.unwrap_err().is_cancelled());
     }
 
-    /// Starts a stopped node at its old address.
-    pub(crate) fn restart(&mut self, node: NodeId) {
-        self.start_node(node, self.nodes[&node]);
+    /// Starts a stopped node at its old address, as soon as that is free: the old socket closes
+    /// a moment after its endpoint, and another test may hold the port for a while.
+    pub(crate) async fn restart(&mut self, node: NodeId) {
+        let address = self.nodes[&node];
+        until("the port is free", || std::net::UdpSocket::bind(address).is_ok()).await;
+        self.start_node(node, address);
     }
 
     /// The replicas of a key.
@@ -157,18 +160,23 @@ impl FakeCluster {
         ring.replicas[partition * 2..partition * 2 + 2].iter().copied().collect()
     }
 
-    /// A client with short timeouts, once it is connected to all nodes.
+    /// A client with short timeouts, once it is connected to all nodes that run.
     pub(crate) async fn client(&self) -> Client {
+        let client = Client::connect(self.config()).await.unwrap();
+        let running = || client.connected_nodes().len() == self.tasks.len();
+        until("all nodes are connected", running).await;
+        client
+    }
+
+    /// All nodes are seeds; timeouts are short.
+    pub(crate) fn config(&self) -> ClientConfig {
         let name = PeerName::new("tester").unwrap();
         let issued = self.authority.issue(Role::Client, &name).unwrap();
-        let seeds = vec![self.nodes.values().next().unwrap().to_string()];
+        let seeds = self.nodes.values().map(SocketAddr::to_string).collect();
         let identity = issued.identity().unwrap();
         let mut config = ClientConfig::new(seeds, identity, self.authority.trust().unwrap());
         config.attempt_timeout = Duration::from_millis(150);
-        let client = Client::connect(config).await.unwrap();
-        until("all nodes are connected", || client.connected_nodes().len() == self.nodes.len())
-            .await;
-        client
+        config
     }
 
     /// The requests for objects so far, without the client's own questions.

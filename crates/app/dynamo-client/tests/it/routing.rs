@@ -1,5 +1,8 @@
 //! Whom the client asks.
 
+use std::time::Duration;
+
+use dynamo_client::{Client, ConnectError};
 use dynamo_messages::Request;
 use dynamo_types::NodeId;
 
@@ -75,7 +78,7 @@ async fn the_client_serves_on_while_a_node_is_down_and_connects_again_when_it_is
         let (bucket, key) = object(number);
         client.put(&bucket, &key, "v").await.unwrap();
     }
-    cluster.restart(down);
+    cluster.restart(down).await;
     until("the node is connected again", || client.connected_nodes().contains(&down)).await;
     let (bucket, key) = object(1);
     client.get(&bucket, &key).only_at(down).await.unwrap();
@@ -99,4 +102,32 @@ async fn listing_asks_for_pages_until_there_are_no_more() {
         bytes.extend(page.iter().map(|key| key.as_bytes()[0]));
     }
     assert_eq!(bytes, (0..9).collect::<Vec<u8>>());
+}
+
+#[tokio::test]
+async fn one_seed_that_answers_is_enough_and_names_the_others() {
+    let mut cluster = FakeCluster::start(3, |_, request| obliging(request));
+    cluster.stop(NodeId(1)).await;
+    let client = cluster.client().await;
+    let (bucket, key) = object(1);
+    client.get(&bucket, &key).await.unwrap();
+
+    let mut config = cluster.config();
+    config.seeds = vec!["127.0.0.1:1".to_owned(), config.seeds.remove(2)];
+    let client = Client::connect(config).await.unwrap();
+    until("the other node is found", || client.connected_nodes().len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_client_that_no_seed_answers_says_so() {
+    let cluster = FakeCluster::start(1, |_, request| obliging(request));
+    let mut config = cluster.config();
+    config.seeds = vec!["127.0.0.1:1".to_owned()];
+    config.connect_timeout = Duration::from_millis(300);
+    let error = Client::connect(config).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unreachable { tried: 1, .. }), "{error:?}");
+
+    let mut config = cluster.config();
+    config.seeds.clear();
+    assert!(matches!(Client::connect(config).await, Err(ConnectError::NoSeed)));
 }
