@@ -159,10 +159,13 @@ impl Node {
         let (first, to) =
             rows::partition_range(self.config.layout.partition_count(), scan.partition);
         let from = match &scan.after {
-            Some((position, key)) => {
-                let mut behind =
-                    BytesMut::from(&rows::object_key_at(*position, &scan.bucket, key)[..]);
-                behind.put_u8(0);
+            // Behind all rows at that position, whatever their bucket: no length of a name reaches
+            // 255. The place may be that of another bucket's row, and a scan that met that row again
+            // would never get past one that fills its bytes alone.
+            Some((position, _)) => {
+                let mut behind = BytesMut::with_capacity(17);
+                behind.put_u128(position.0);
+                behind.put_u8(u8::MAX);
                 behind.freeze()
             }
             None => first,

@@ -283,7 +283,7 @@ impl Cluster {
                     .node
                     .handle(now, Event::Stored { store, result });
             }
-            Effect::Scan { scan, column, from, to, rows_max, .. } => {
+            Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
                 let member = self.members.get_mut(&id).unwrap();
                 let inside = |key: &Bytes| *key >= from && to.as_ref().is_none_or(|to| key < to);
                 let all: Vec<ScannedRow> = member
@@ -295,8 +295,16 @@ impl Cluster {
                         value: Some(value.clone()),
                     })
                     .collect();
-                let end = all.len() <= rows_max as usize;
-                let rows = all.into_iter().take(rows_max as usize).collect();
+                let (mut bytes, mut rows) = (0, Vec::new());
+                let mut all = all.into_iter().peekable();
+                while rows.len() < rows_max as usize
+                    && bytes < bytes_max as usize
+                    && let Some(row) = all.next()
+                {
+                    bytes += row.key.len() + row.value.as_ref().map_or(0, Bytes::len);
+                    rows.push(row);
+                }
+                let end = all.peek().is_none();
                 member.node.handle(now, Event::Scanned { scan, rows, end, failed: None });
             }
         }
@@ -369,6 +377,12 @@ impl Cluster {
             retry: false,
             options: Options::default(),
         }
+    }
+
+    /// Puts bytes onto a node's disk as the row of an object.
+    pub(crate) fn plant_row(&mut self, at: NodeId, name: &ObjectName, value: Bytes) {
+        let row = (Column::Objects, rows::object_key(name));
+        self.members.get_mut(&at).unwrap().disk.insert(row, value);
     }
 
     /// What a node's disk holds of a key.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynamo_messages::{Failure, Options, Reply, Request};
-use dynamo_types::Bucket;
+use dynamo_types::{Bucket, Key, ObjectName};
 
 use crate::cluster::{Cluster, name, node};
 
@@ -122,4 +122,29 @@ fn a_listing_shows_each_living_key_once() {
     let mut shown: Vec<String> = keys.iter().map(ToString::to_string).collect();
     shown.sort();
     assert_eq!(shown, ["a1", "a3"]);
+}
+
+#[test]
+fn a_listing_gets_past_a_row_of_another_bucket_that_fills_a_scan() {
+    let mut cluster = Cluster::new(3, 3);
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        cluster.put(node(1), key, "v", "");
+    }
+    // Longer than the name of the listed bucket, and so behind it at its position.
+    let bucket = Bucket::new("parcels").unwrap();
+    for at in 1..=3 {
+        for key in ["1", "2", "3", "4"] {
+            let other = ObjectName { bucket: bucket.clone(), key: Key::new(key).unwrap() };
+            cluster.plant_row(node(at), &other, vec![0; 4 << 20].into());
+        }
+    }
+    let request = Request::List {
+        bucket: Bucket::new("carts").unwrap(),
+        after: None,
+        prefix: Bytes::new(),
+        limit: 10,
+        options: Options::default(),
+    };
+    let Reply::Page(page) = cluster.request(node(1), request) else { panic!("not a page") };
+    assert_eq!(page.keys.len(), 6);
 }
