@@ -49,7 +49,7 @@ pub fn encode_peer(envelope: &Envelope) -> Bytes {
     peer::encode(envelope.hlc.0, &envelope.message)
 }
 
-/// Reads a message between nodes; its keys, values and records are slices of the frame.
+/// Reads a message between nodes; its values and records are slices of the frame.
 ///
 /// # Errors
 /// Says which message and which field are at fault. A frame that is refused must end the link: its
@@ -74,7 +74,7 @@ pub fn encode_client(frame: &ClientFrame) -> Bytes {
     }
 }
 
-/// Reads a message between a client and a node; its keys and values are slices of the frame.
+/// Reads a message between a client and a node; its values are slices of the frame.
 ///
 /// # Errors
 /// Says which message and which field are at fault. A frame that is refused must end the link: its

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use dynamo_types::limits::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
 use dynamo_types::{Bucket, Key, ObjectName, Position};
 use dynamo_versioning::Record;
 use rkyv::{Archive, Serialize};
@@ -63,18 +64,27 @@ impl Fields<'_> {
         Ok(self.bytes(bytes))
     }
 
+    // Names are copied: whoever keeps one for long must not keep a frame, or the many frames that
+    // arrived with it, in memory.
+
     pub(super) fn bucket(self, field: &'static str, bytes: &[u8]) -> Result<Bucket, DecodeError> {
-        Bucket::new(self.bytes(bytes)).map_err(|why| self.refuse(field, why))
+        Bucket::new(Bytes::copy_from_slice(bytes)).map_err(|why| self.refuse(field, why))
     }
 
     pub(super) fn key(self, field: &'static str, bytes: &[u8]) -> Result<Key, DecodeError> {
-        Key::new(self.bytes(bytes)).map_err(|why| self.refuse(field, why))
+        self.count(field, bytes.len(), KEY_BYTES_MAX)?;
+        Key::new(Bytes::copy_from_slice(bytes)).map_err(|why| self.refuse(field, why))
     }
 
     pub(super) fn name(self, name: &ArchivedNameWire) -> Result<ObjectName, DecodeError> {
+        self.count("bucket", name.bucket.len(), BUCKET_BYTES_MAX)?;
+        self.count("key", name.key.len(), KEY_BYTES_MAX)?;
+        // Both in one piece of memory.
+        let both = Bytes::from([&name.bucket[..], &name.key[..]].concat());
+        let border = name.bucket.len();
         Ok(ObjectName {
-            bucket: self.bucket("bucket", &name.bucket)?,
-            key: self.key("key", &name.key)?,
+            bucket: Bucket::new(both.slice(..border)).map_err(|why| self.refuse("bucket", why))?,
+            key: Key::new(both.slice(border..)).map_err(|why| self.refuse("key", why))?,
         })
     }
 

@@ -50,7 +50,7 @@ fn every_sample_decodes_equal() {
 }
 
 #[test]
-fn a_value_is_a_slice_of_its_frame() {
+fn a_value_is_a_slice_of_its_frame_and_a_name_is_not() {
     let mutation = Mutation {
         name: samples::name(),
         content: Content::Value { bytes: vec![7; 100_000].into(), content_type: Bytes::new() },
@@ -71,4 +71,7 @@ fn a_value_is_a_slice_of_its_frame() {
     let Content::Value { bytes, .. } = read.content else { panic!("a value was sent") };
     assert_eq!(bytes.len(), 100_000);
     assert!(inside.contains(&bytes.as_ptr()), "the value was copied");
+    for name in [read.name.bucket.as_bytes(), read.name.key.as_bytes()] {
+        assert!(!inside.contains(&name.as_ptr()), "who keeps the name keeps the frame");
+    }
 }
