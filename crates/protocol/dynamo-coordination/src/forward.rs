@@ -166,6 +166,15 @@ impl Forward {
                 self.failure = Some(failure);
                 self.try_next(now);
             }
+            // A coordinator that sees other siblings may refuse what an earlier one applies.
+            Reply::Failed(failure @ Failure::Invalid { .. })
+                if self.uncertain || !self.open.is_empty() =>
+            {
+                self.failure = Some(failure);
+                if self.open.is_empty() {
+                    self.give_up();
+                }
+            }
             // The request itself is at fault: nobody else would say otherwise.
             Reply::Failed(Failure::Invalid { .. })
             | Reply::Stored { .. }
@@ -255,6 +264,35 @@ mod tests {
         let refused = Reply::Failed(Failure::NotEnoughReplicas { reached: 1, needed: 2 });
         put.handle(Instant(2), ForwardEvent::Replied { from: NodeId(2), reply: refused });
         assert_eq!(effects(&mut put), failed(Failure::OutcomeUnknown { reached: 1, needed: 2 }));
+    }
+
+    #[test]
+    fn a_refusal_beside_an_attempt_that_is_open_or_lost_is_not_the_last_word() {
+        let refused = || {
+            let reason = dynamo_messages::Invalid::TooManySiblings;
+            Reply::Failed(Failure::Invalid { reason, detail: "100 siblings".into() })
+        };
+        let unknown = failed(Failure::OutcomeUnknown { reached: 0, needed: 2 });
+
+        let mut put = forward(&[1, 2]);
+        put.handle_timeout(Instant(500_000_000));
+        effects(&mut put);
+        let at = Instant(600_000_000);
+        put.handle(at, ForwardEvent::Replied { from: NodeId(2), reply: refused() });
+        assert_eq!(effects(&mut put), [], "the silent one may apply it");
+        put.handle_timeout(Instant(2_000_000_000));
+        assert_eq!(effects(&mut put), unknown);
+
+        let mut put = forward(&[1, 2]);
+        put.handle(Instant(1), ForwardEvent::Lost { node: NodeId(1) });
+        effects(&mut put);
+        put.handle(Instant(2), ForwardEvent::Replied { from: NodeId(2), reply: refused() });
+        assert_eq!(effects(&mut put), unknown);
+
+        let mut put = forward(&[1, 2]);
+        effects(&mut put);
+        put.handle(Instant(2), ForwardEvent::Replied { from: NodeId(1), reply: refused() });
+        assert_eq!(effects(&mut put), [ForwardEffect::Reply(refused())], "nobody else was asked");
     }
 
     #[test]
