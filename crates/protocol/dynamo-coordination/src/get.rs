@@ -273,8 +273,10 @@ impl Get {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| *waiting != node);
         if self.waiting.len() < before {
-            // What it said in part, or without values, cannot be completed any more.
-            if self.answers.get(&node).is_some_and(|answer| !answer.whole) {
+            // What it said in part, or without values, cannot be completed any more. Kept, it would
+            // be asked for its values again at once, and answer that it is overloaded again.
+            let complete = |answer: &Answer| answer.whole && !answer.without_values;
+            if self.answers.get(&node).is_some_and(|answer| !complete(answer)) {
                 self.answers.remove(&node);
             }
             if self.phase == Phase::Asking {

@@ -235,3 +235,19 @@ fn the_second_answer_of_one_replica_does_not_count_twice() {
     answer(&mut get, A, ReadOutcome::Missing);
     assert_eq!(answer(&mut get, A, ReadOutcome::Missing), []);
 }
+
+#[test]
+fn a_replica_that_cannot_send_its_values_is_not_asked_for_them_again() {
+    let mut get = get(2);
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    let bare = ReadOutcome::Piece {
+        record: record(&[1], b"v").without_values(),
+        without_values: true,
+        last: true,
+    };
+    assert_eq!(asks(&answer(&mut get, B, bare)), [B], "its value is wanted");
+    assert_eq!(asks(&answer(&mut get, B, ReadOutcome::Overloaded)), [C], "another one is asked");
+    let last = answer(&mut get, C, whole(record(&[1], b"v")));
+    assert!(matches!(last.first(), Some(GetEffect::Answer { .. })), "{last:?}");
+}
