@@ -4,7 +4,7 @@
 //! the next device that reads merges them: here by taking all items of all of them.
 //!
 //! Run a local cluster, then:
-//! `cargo run -p dynamo-client --example shopping_cart -- target/cluster`
+//! `cargo run -p dynamo-client --example shopping_cart -- target/cluster 127.0.0.1:7101`
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -16,8 +16,13 @@ use dynamo_client::{Bucket, Client, ClientConfig, Context, Identity, Key, Object
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| "target/cluster".to_owned());
-    let client = connect(Path::new(&folder)).await?;
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().unwrap_or_else(|| "target/cluster".to_owned());
+    let mut seeds: Vec<String> = arguments.collect();
+    if seeds.is_empty() {
+        seeds = vec!["127.0.0.1:7101".to_owned(), "127.0.0.1:7102".to_owned()];
+    }
+    let client = connect(Path::new(&folder), seeds).await?;
     let (carts, key) = (Bucket::new("carts")?, Key::new("customer/42")?);
 
     // Both devices read the same cart, so neither covers what the other is about to put.
@@ -58,11 +63,10 @@ async fn add(
     Ok(())
 }
 
-async fn connect(cluster: &Path) -> Result<Client, Box<dyn Error>> {
+async fn connect(cluster: &Path, seeds: Vec<String>) -> Result<Client, Box<dyn Error>> {
     let read = |path: &str| std::fs::read(cluster.join(path));
     let certificate = read("client/identity/certificate.pem")?;
     let identity = Identity::from_pem(&certificate, &read("client/identity/key.pem")?)?;
     let trust = Trust::from_pem(&read("ca/certificate.pem")?)?;
-    let seeds = vec!["127.0.0.1:7101".to_owned(), "127.0.0.1:7102".to_owned()];
     Ok(Client::connect(ClientConfig::new(seeds, identity, trust)).await?)
 }
