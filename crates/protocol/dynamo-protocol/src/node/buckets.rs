@@ -210,7 +210,9 @@ impl Node {
         version: u64,
         message: PeerMessage,
     ) {
-        let asked = self.gated.iter().any(|g| g.bucket == bucket && g.from == from);
+        // What was asked for an older version may be answered with that one.
+        let asked = |g: &Gated| g.bucket == bucket && g.from == from && g.version >= version;
+        let asked = self.gated.iter().any(asked);
         if !asked {
             let message = PeerMessage::AskBucket { bucket: bucket.clone() };
             self.send(from, Lane::Background, message);

@@ -84,7 +84,8 @@ impl Node {
     }
 
     /// Hands a put to its key's slot.
-    pub(super) fn mint(&mut self, intent: PutIntent) {
+    pub(super) fn mint(&mut self, mut intent: PutIntent) {
+        self.renew_quorum(&mut intent);
         let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
         if replicas.len() < usize::from(intent.needed) {
             let reached = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
@@ -121,6 +122,13 @@ impl Node {
         self.replica.submit(&name, Job::Put(put));
     }
 
+    /// The bucket's settings may have changed while replicas were asked (history 28).
+    fn renew_quorum(&self, intent: &mut PutIntent) {
+        if let Ok(quorum) = self.quorum(&intent.name.bucket, &intent.options) {
+            intent.needed = quorum.w();
+        }
+    }
+
     /// This replica saw the put before.
     pub(super) fn known_here(&mut self, id: OperationId, known: KnownRequest, record: &Record) {
         match self.take(id) {
@@ -135,7 +143,8 @@ impl Node {
 
     /// A put that was made before mints nothing: what replicas hold of it is sent again, and copies
     /// are counted anew (protocol rule 7).
-    fn send_known_again(&mut self, intent: PutIntent, known: KnownRequest, record: &Record) {
+    fn send_known_again(&mut self, mut intent: PutIntent, known: KnownRequest, record: &Record) {
+        self.renew_quorum(&mut intent);
         if known.digest != intent.digest {
             self.counters.puts_failed += 1;
             return self.fail(intent.origin, request_id_reused());

@@ -1,9 +1,16 @@
 //! Bucket settings.
 
-use dynamo_messages::{Failure, Invalid, Reply, Request};
-use dynamo_types::{Bucket, BucketSettings, Profile, Replication};
+use std::time::Duration;
 
-use crate::cluster::{Cluster, node};
+use dynamo_messages::{
+    Envelope, Failure, Invalid, Mutation, Options, PeerMessage, ReadOutcome, ReplicaReadReply,
+    Reply, Request,
+};
+use dynamo_protocol::Event;
+use dynamo_types::{Bucket, BucketSettings, Profile, Replication};
+use dynamo_versioning::Hlc;
+
+use crate::cluster::{Cluster, name, node};
 
 fn set(profile: Profile) -> Request {
     let n = Replication::new(3).unwrap();
@@ -79,4 +86,53 @@ fn settings_that_the_cluster_cannot_have_are_refused() {
     let refused =
         matches!(reply, Reply::Failed(Failure::Invalid { reason: Invalid::Settings, .. }));
     assert!(refused, "{reply:?}");
+}
+
+#[test]
+fn history_28_a_put_that_waits_for_a_check_takes_the_settings_of_its_end() {
+    let mut cluster = Cluster::new(3, 3);
+    // The check of a retry waits a while for the third replica.
+    cluster.cut_links.insert((node(1), node(3)));
+    let retry = Mutation { retry: true, ..cluster.mutation("k", Some("v"), "") };
+    let client = cluster.ask(node(1), Request::Mutate(retry));
+    cluster.request(node(1), set(Profile::ReadEngine));
+    cluster.cut_links.clear();
+    cluster.held_disks.insert(node(3));
+    cluster.pass(Duration::from_millis(150));
+    assert!(cluster.holds(node(1), "k"), "the version was made");
+    assert_eq!(cluster.answer(client), None, "w is 3 now");
+    cluster.release_disks();
+    assert!(matches!(cluster.answer(client), Some(Reply::Stored { .. })));
+}
+
+#[test]
+fn history_28_settings_that_change_again_on_the_way_are_asked_for_again() {
+    let mut cluster = Cluster::new(3, 3);
+    let carts = Bucket::new("carts").unwrap();
+    // Node 1 hears neither of the first settings nor of the second.
+    cluster.cut_links.extend([(node(2), node(1)), (node(3), node(1))]);
+    cluster.request(node(2), set(Profile::ReadEngine));
+    let get = Request::Get { name: name("k"), options: Options::default() };
+    let client = cluster.ask(node(1), get);
+    // Its question for the first is lost, as if it were still on its way.
+    let reply = |version: u64, operation| {
+        let outcome = ReadOutcome::Missing;
+        let reply = ReplicaReadReply {
+            operation,
+            outcome,
+            known: None,
+            settings_version: version,
+            queue: 0,
+        };
+        Envelope { hlc: Hlc::ZERO, message: PeerMessage::ReadReply(reply) }
+    };
+    let operation = cluster.last_read(node(2)).expect("node 2 was asked");
+    cluster.cut_links.insert((node(1), node(2)));
+    cluster.event(node(1), Event::Received { from: node(2), envelope: reply(1, operation) });
+    cluster.request(node(2), set(Profile::Timestamp));
+    cluster.cut_links.clear();
+    cluster.event(node(1), Event::Received { from: node(2), envelope: reply(2, operation) });
+    let known = cluster.request(node(1), Request::GetBucket { bucket: carts });
+    assert_eq!(version(&known), 2, "the second answer asked again");
+    assert!(matches!(cluster.answer(client), Some(Reply::Object(_))));
 }

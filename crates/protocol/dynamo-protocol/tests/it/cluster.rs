@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use dynamo_messages::{Envelope, Mutation, Options, Reply, Request};
+use dynamo_messages::{Envelope, Mutation, OperationId, Options, PeerMessage, Reply, Request};
 use dynamo_protocol::{
     ClientId, Column, Effect, Event, LoadedRow, MemberInfo, Node, NodeConfig, Recovered,
     ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
@@ -32,6 +32,8 @@ pub(crate) struct Cluster {
     wire: VecDeque<(NodeId, NodeId, Envelope)>,
     /// Links that lose everything, as (from, to), though their connection stands.
     pub(crate) cut_links: BTreeSet<(NodeId, NodeId)>,
+    /// The last read that each node was asked for.
+    last_reads: BTreeMap<NodeId, OperationId>,
     /// Nodes whose stores are held.
     pub(crate) held_disks: BTreeSet<NodeId>,
     /// Nodes whose disks refuse.
@@ -73,6 +75,7 @@ impl Cluster {
             replication: Replication::new(n).unwrap(),
             wire: VecDeque::new(),
             cut_links: BTreeSet::new(),
+            last_reads: BTreeMap::new(),
             held_disks: BTreeSet::new(),
             full_disks: BTreeSet::new(),
             failing_disks: BTreeSet::new(),
@@ -247,6 +250,9 @@ impl Cluster {
         let now = self.now;
         match effect {
             Effect::Send { to, envelope, .. } => {
+                if let PeerMessage::Read(read) = &envelope.message {
+                    self.last_reads.insert(to, read.operation);
+                }
                 if !self.cut_links.contains(&(id, to)) {
                     self.wire.push_back((id, to, envelope));
                 }
@@ -377,6 +383,11 @@ impl Cluster {
             retry: false,
             options: Options::default(),
         }
+    }
+
+    /// The operation of the last read that a node was asked for.
+    pub(crate) fn last_read(&self, at: NodeId) -> Option<OperationId> {
+        self.last_reads.get(&at).copied()
     }
 
     /// Puts bytes onto a node's disk as the row of an object.
