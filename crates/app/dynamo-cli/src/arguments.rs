@@ -245,6 +245,9 @@ pub struct VerifyArguments {
     /// Objects under way at once, at each node.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// Compares at the nodes that are up; without it, a node that is down is an error.
+    #[arg(long)]
+    pub reachable: bool,
 }
 
 fn bucket(text: &str) -> Result<Bucket, dynamo_types::BucketError> {

@@ -29,13 +29,18 @@ pub(super) async fn verify(
     client: &Client,
     arguments: VerifyArguments,
 ) -> anyhow::Result<ExitCode> {
-    let VerifyArguments { bucket, file, concurrency } = arguments;
+    let VerifyArguments { bucket, file, concurrency, reachable } = arguments;
     let view = client.cluster().await?;
     let present = view.members.into_iter().filter(|member| member.state == "member");
-    let names: BTreeMap<NodeId, String> = present.map(|m| (m.node, m.name)).collect();
+    let mut names: BTreeMap<NodeId, String> = present.map(|m| (m.node, m.name)).collect();
     let connected = client.connected_nodes();
+    if reachable {
+        names.retain(|node, _| connected.contains(node));
+    }
     if let Some((_, name)) = names.iter().find(|(node, _)| !connected.contains(node)) {
-        bail!("not connected to {name}: all nodes must be up to compare them");
+        bail!(
+            "not connected to {name}: all nodes must be up to compare them (or give --reachable)"
+        );
     }
     let nodes: Vec<NodeId> = names.keys().copied().collect();
     let mut lines = job::read(&file)?;
