@@ -52,6 +52,10 @@ impl Node {
         };
         let position = Position::of_object(&mutation.name);
         let (_, mut candidates) = self.reachable_replicas(position);
+        // The others still take writes. If there is none, this node says that its disk failed.
+        if self.replica.is_stopped() && candidates.len() > 1 {
+            candidates.retain(|node| *node != self.config.node);
+        }
         if candidates.len() < usize::from(needed) {
             let reached = u8::try_from(candidates.len()).unwrap_or(u8::MAX);
             self.counters.puts_failed += 1;

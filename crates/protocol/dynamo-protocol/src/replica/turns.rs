@@ -78,6 +78,8 @@ impl Replica {
             }
         };
         match record {
+            // A store failed while the row was being read.
+            Some(_) if self.stopped => self.refuse_all(&key, true),
             Some(record) => {
                 if let Some(slot) = self.slots.get_mut(&key) {
                     slot.state = State::Ready(record);

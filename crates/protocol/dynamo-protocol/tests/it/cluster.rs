@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use dynamo_messages::{Envelope, Mutation, OperationId, Options, PeerMessage, Reply, Request};
 use dynamo_protocol::{
-    ClientId, Column, Effect, Event, LoadedRow, MemberInfo, Node, NodeConfig, Recovered,
+    ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig, Recovered,
     ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
 };
 use dynamo_ring::{RingMember, Zone, first_layout};
@@ -36,6 +36,9 @@ pub(crate) struct Cluster {
     last_reads: BTreeMap<NodeId, OperationId>,
     /// Nodes whose stores are held.
     pub(crate) held_disks: BTreeSet<NodeId>,
+    /// Nodes whose reads are held.
+    pub(crate) held_loads: BTreeSet<NodeId>,
+    loads: Vec<(NodeId, LoadId, LoadedRow)>,
     /// Nodes whose disks refuse.
     pub(crate) full_disks: BTreeSet<NodeId>,
     /// Nodes whose disks fail: what they store may be there or not.
@@ -77,6 +80,8 @@ impl Cluster {
             cut_links: BTreeSet::new(),
             last_reads: BTreeMap::new(),
             held_disks: BTreeSet::new(),
+            held_loads: BTreeSet::new(),
+            loads: Vec::new(),
             full_disks: BTreeSet::new(),
             failing_disks: BTreeSet::new(),
             replies: BTreeMap::new(),
@@ -201,6 +206,14 @@ impl Cluster {
         }
     }
 
+    /// Lets held reads end.
+    pub(crate) fn release_loads(&mut self) {
+        self.held_loads.clear();
+        for (id, load, row) in std::mem::take(&mut self.loads) {
+            self.event(id, Event::Loaded { load, row });
+        }
+    }
+
     fn apply(&mut self, id: NodeId, writes: &[StoreWrite]) {
         let disk = &mut self.members.get_mut(&id).unwrap().disk;
         for write in writes {
@@ -265,6 +278,9 @@ impl Cluster {
                 let member = self.members.get_mut(&id).unwrap();
                 let row = member.disk.get(&(column, key)).cloned();
                 let row = row.map_or(LoadedRow::Absent, LoadedRow::Found);
+                if self.held_loads.contains(&id) {
+                    return self.loads.push((id, load, row));
+                }
                 member.node.handle(now, Event::Loaded { load, row });
             }
             Effect::Store { store, writes, .. } => {
