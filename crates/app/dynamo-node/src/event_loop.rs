@@ -84,7 +84,7 @@ impl EventLoop {
                     timer.as_mut().reset(target);
                 }
             }
-            let mut turn = Turn { loop_: &mut self, now: None };
+            let mut turn = Turn { event_loop: &mut self, now: None };
             tokio::select! {
                 biased;
                 Some(events) = sources.results.recv() => turn.results(events),
@@ -149,18 +149,18 @@ impl EventLoop {
 
 /// One turn of the loop; the clock is read once, when the first thing happens.
 struct Turn<'a> {
-    loop_: &'a mut EventLoop,
+    event_loop: &'a mut EventLoop,
     now: Option<Now>,
 }
 
 impl Turn<'_> {
     fn now(&mut self) -> Now {
-        *self.now.get_or_insert_with(|| self.loop_.clock.now())
+        *self.now.get_or_insert_with(|| self.event_loop.clock.now())
     }
 
     fn handle(&mut self, event: Event) {
         let now = self.now();
-        self.loop_.node.handle(now, event);
+        self.event_loop.node.handle(now, event);
     }
 
     fn take_the_rest(&mut self, sources: &mut Sources) {
@@ -187,20 +187,20 @@ impl Turn<'_> {
     fn input(&mut self, input: Input) {
         match input {
             Input::Request { request, answer } => {
-                if self.loop_.stop_at.is_some() {
+                if self.event_loop.stop_at.is_some() {
                     // The client is told to ask another node; a dropped reply is its own problem.
                     let _told = answer.send(native::overloaded());
                     return;
                 }
-                let client = self.loop_.executor.waiters.add(Waiter::Task(answer));
+                let client = self.event_loop.executor.waiters.add(Waiter::Task(answer));
                 self.handle(Event::Requested { client, request });
             }
             Input::Status { answer } => {
                 // Whoever asked may have gone away.
-                let _told = answer.send(self.loop_.status());
+                let _told = answer.send(self.event_loop.status());
             }
             Input::Stop { by } => {
-                self.loop_.stop_at.get_or_insert(by);
+                self.event_loop.stop_at.get_or_insert(by);
             }
         }
     }
@@ -213,7 +213,7 @@ impl Turn<'_> {
                         Some(node) => Some(node),
                         None => {
                             tracing::warn!(peer = %link.peer, "a node that is no member");
-                            self.loop_.executor.links.counters.links_of_strangers += 1;
+                            self.event_loop.executor.links.counters.links_of_strangers += 1;
                             link.sender.close();
                             return;
                         }
@@ -221,18 +221,18 @@ impl Turn<'_> {
                     Role::Client | Role::Admin => None,
                 };
                 tracing::info!(peer = %link.peer, address = %link.remote_address, "connected");
-                if let Peer::Node(node) = self.loop_.executor.links.add(link, node) {
+                if let Peer::Node(node) = self.event_loop.executor.links.add(link, node) {
                     self.handle(Event::Connected { node });
                 }
             }
             dynamo_transport::Event::Disconnected { link, peer, reason, .. } => {
                 tracing::info!(%peer, %reason, "disconnected");
-                if let Some(node) = self.loop_.executor.links.remove(link) {
+                if let Some(node) = self.event_loop.executor.links.remove(link) {
                     self.handle(Event::Disconnected { node });
                 }
             }
             dynamo_transport::Event::Frames { link, frames, .. } => {
-                match self.loop_.executor.links.peer(link) {
+                match self.event_loop.executor.links.peer(link) {
                     Some(Peer::Node(from)) => {
                         frames.into_iter().for_each(|frame| self.peer_frame(from, frame));
                     }
@@ -250,7 +250,7 @@ impl Turn<'_> {
     /// than the cluster has.
     fn member(&self, peer: &PeerIdentity) -> Option<NodeId> {
         let node = peer.name.as_str().parse().ok()?;
-        self.loop_.members.contains(&node).then_some(node)
+        self.event_loop.members.contains(&node).then_some(node)
     }
 
     fn peer_frame(&mut self, from: NodeId, frame: Bytes) {
@@ -259,36 +259,36 @@ impl Turn<'_> {
             Err(error) => {
                 // Its checksum was right, so the sender wrote it so: a newer version, or a bug.
                 tracing::warn!(%from, %error, "a message cannot be decoded");
-                self.loop_.executor.links.counters.undecodable_peer_frames += 1;
+                self.event_loop.executor.links.counters.undecodable_peer_frames += 1;
             }
         }
     }
 
     fn client_frame(&mut self, link: LinkId, frame: Bytes) {
-        let limit = self.loop_.limits.native_requests_max;
-        let links = &mut self.loop_.executor.links;
+        let limit = self.event_loop.limits.native_requests_max;
+        let links = &mut self.event_loop.executor.links;
         let Some((id, request)) = native::accept(links, link, frame, limit) else { return };
-        if self.loop_.stop_at.is_some() {
+        if self.event_loop.stop_at.is_some() {
             native::reply(links, link, id, native::overloaded());
             return;
         }
-        let client = self.loop_.executor.waiters.add(Waiter::Native { link, id });
+        let client = self.event_loop.executor.waiters.add(Waiter::Native { link, id });
         self.handle(Event::Requested { client, request });
     }
 
     /// Fires timers and does what the machine asks, until it asks nothing more.
     fn finish(&mut self) {
         let now = self.now();
-        if self.loop_.node.poll_timeout().is_some_and(|at| now.monotonic >= at) {
-            self.loop_.node.handle_timeout(now);
+        if self.event_loop.node.poll_timeout().is_some_and(|at| now.monotonic >= at) {
+            self.event_loop.node.handle_timeout(now);
         }
         let mut known: VecDeque<Event> = VecDeque::new();
         loop {
             while let Some(event) = known.pop_front() {
                 self.handle(event);
             }
-            match self.loop_.node.poll_effect() {
-                Some(effect) => known.extend(self.loop_.executor.execute(effect)),
+            match self.event_loop.node.poll_effect() {
+                Some(effect) => known.extend(self.event_loop.executor.execute(effect)),
                 None => break,
             }
         }

@@ -1,5 +1,6 @@
 //! A node's identity directory: certificate, key and cluster secret.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use dynamo_transport::certificates::{IssueError, PeerKey};
@@ -120,6 +121,9 @@ pub fn read(directory: &Path, ca_fingerprint: &[u8; 32]) -> Result<NodeIdentity,
     let (key_path, key) = read_file(directory, names::KEY)?;
     let (authority_path, authority) = read_file(directory, names::AUTHORITY)?;
     let (secret_path, secret) = read_file(directory, names::SECRET)?;
+    for path in [&key_path, &secret_path] {
+        warn_if_exposed(path);
+    }
 
     let unsound = |path: &Path| {
         let path = path.to_owned();
@@ -153,6 +157,14 @@ fn read_file(directory: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), Identit
     match std::fs::read(&path) {
         Ok(bytes) => Ok((path, bytes)),
         Err(source) => Err(IdentityError::Read { path, source }),
+    }
+}
+
+/// Says so if others than the owner may read a secret; who runs the node may have a reason.
+fn warn_if_exposed(path: &Path) {
+    let mode = path.metadata().map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        tracing::warn!(path = %path.display(), "others may read this secret: make it mode 0600");
     }
 }
 
