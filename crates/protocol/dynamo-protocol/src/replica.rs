@@ -158,7 +158,7 @@ pub(crate) struct Replica {
     journal: VecDeque<(u64, WallTime)>,
     retries: Retries,
     retry_window_micros: u64,
-    /// The last store that was applied without a sync, if no sync followed.
+    /// Whether something was applied without a sync, and no sync followed.
     unsynced: bool,
     stopped: bool,
     /// Bytes of values in jobs that wait or are being stored; bounded by `bytes_max`.
@@ -192,7 +192,8 @@ impl Replica {
             retries: Retries::new(config.timing.retry_window, config.retries_remembered_max),
             retry_window_micros: u64::try_from(config.timing.retry_window.as_micros())
                 .unwrap_or(u64::MAX),
-            unsynced: false,
+            // The process before this one may have been killed between a buffered store and a sync.
+            unsynced: true,
             stopped: false,
             bytes: 0,
             bytes_max: config.bytes_in_flight_max,

@@ -45,3 +45,19 @@ fn retries_are_remembered_over_a_restart() {
     assert!(matches!(cluster.request(node(2), Request::Mutate(retry)), Reply::Stored { .. }));
     assert_eq!(cluster.get(node(3), "k").0, ["new"]);
 }
+
+#[test]
+fn what_a_killed_process_left_is_synced_before_it_counts_as_a_copy() {
+    let mut cluster = Cluster::new(3, 3);
+    let first = cluster.mutation("k", Some("v"), "");
+    cluster.request(node(1), Request::Mutate(first.clone()));
+    cluster.restart(node(2));
+    cluster.isolate(node(3));
+    cluster.held_disks.insert(node(2));
+    let retry = Mutation { retry: true, ..first };
+    let client = cluster.ask(node(1), Request::Mutate(retry));
+    cluster.pass(core::time::Duration::from_millis(150));
+    assert_eq!(cluster.answer(client), None, "its row may be in no more than the system's memory");
+    cluster.release_disks();
+    assert!(matches!(cluster.answer(client), Some(Reply::Stored { .. })));
+}
