@@ -92,8 +92,6 @@ pub struct Evidence {
     pub strays: Vec<String>,
     /// When a node lost what it had not synced.
     pub power_losses: Vec<(Instant, HostIndex)>,
-    /// When the faults ended.
-    pub healed: Option<Instant>,
     /// What reading again did.
     pub quiet: Quiet,
     /// Requests after healing that did not succeed.

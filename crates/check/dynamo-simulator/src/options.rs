@@ -147,7 +147,7 @@ impl SeedOptions {
             partitions: PartitionCount::new(partitions).expect("powers of two"),
             timing: draw_timing(&mut random),
             limits: Limits {
-                siblings_max: usize::try_from(random.magnitude(8, 100)).expect("small"),
+                siblings_max: usize::try_from(random.magnitude(4, 100)).expect("small"),
                 ..Limits::default()
             },
             requests_max: usize::try_from(random.magnitude(16, 4096)).expect("small"),
@@ -175,7 +175,7 @@ impl SeedOptions {
                 keys_per_bucket: u16::try_from(random.between(1, 5)).expect("small"),
             },
             faults,
-            fault_pause_max: milliseconds(random.magnitude(1_500, 6_000)),
+            fault_pause_max: milliseconds(random.magnitude(400, 6_400)),
             drain_each_event: random.chance(500),
             check_encoding: random.chance(100),
             clock_offset_max: *random.pick(&[

@@ -331,7 +331,6 @@ impl Cluster {
             self.restart(host);
         }
         self.network.heal(self.now, &mut self.queue);
-        self.evidence.healed = Some(self.now);
         let settled: Instant = self.now + SETTLING;
         self.advance_to(settled);
         // What was stopped only after the heal, by a sync that was under way.

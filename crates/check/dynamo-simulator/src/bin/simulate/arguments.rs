@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 /// Runs clusters of Dynamo nodes under a virtual clock, with faults, and checks every promise.
-#[derive(Debug, Parser)]
-#[command(name = "simulate", args_conflicts_with_subcommands = false)]
+#[derive(Debug, Clone, Parser)]
+#[command(name = "simulate")]
 pub(crate) struct Arguments {
     /// What else to do than to run seeds.
     #[command(subcommand)]
@@ -21,22 +21,22 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
     /// Simulated seconds of work and faults per seed.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, global = true)]
     pub(crate) seconds: u64,
     /// Run this seed alone and print everything about it.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Switch on a planted bug, or `all` in turn, and demand that it is found.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) planted: Option<String>,
     /// The number of seeds within which a planted bug must be found.
     #[arg(long, default_value_t = 200)]
     pub(crate) expect_found_within: u64,
     /// Write the event log of the seed, or of the first seed that fails, to this file.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) log: Option<PathBuf>,
     /// Also print the options of seeds and all counters.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) verbose: bool,
     /// Go on after a failure, to count how many seeds fail.
     #[arg(long)]
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
 }
 
 /// What else to do than to run seeds.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Print a seed step by step.
     Replay {

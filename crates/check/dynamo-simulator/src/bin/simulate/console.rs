@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use dynamo_simulator::batch::{BatchPlan, BatchReport, run_batch};
+use dynamo_simulator::options::SeedOptions;
 use dynamo_simulator::run::SeedReport;
 
 use crate::arguments::Arguments;
@@ -52,6 +53,10 @@ pub(crate) fn batch(arguments: &Arguments) -> ExitCode {
 fn conclude(arguments: &Arguments, report: &BatchReport) -> ExitCode {
     if !report.failures.is_empty() {
         say(&format!("{} seeds FAILED: {:?}", report.failed_runs, report.failures_by_invariant));
+        if let Some(first) = report.failures.keys().next() {
+            let options = SeedOptions::of_seed(*first, arguments.duration());
+            say(&format!("what seed {first} drew: {options}"));
+        }
         for (seed, failure) in &report.failures {
             say(&format!("seed {seed}: {failure}"));
             say(&reproduce(*seed, arguments));

@@ -36,18 +36,17 @@ pub(crate) fn one_seed(arguments: &Arguments) -> ExitCode {
 
 /// Prints a seed step by step, from its number or its log.
 pub(crate) fn replay(what: &str, arguments: &Arguments) -> ExitCode {
+    let mut arguments = arguments.clone();
     let seed = match what.parse() {
         Ok(seed) => seed,
-        Err(_) => match std::fs::read_to_string(what) {
-            Ok(log) => match seed_of_log(&log) {
-                Some(seed) => seed,
-                None => {
-                    say(&format!("{what} is no event log: its first line names no seed"));
-                    return ExitCode::FAILURE;
-                }
-            },
-            Err(error) => {
-                say(&format!("cannot read {what}: {error}"));
+        Err(_) => match read_header(what) {
+            Ok(header) => {
+                arguments.seconds = header.seconds;
+                arguments.planted = header.planted;
+                header.seed
+            }
+            Err(why) => {
+                say(&why);
                 return ExitCode::FAILURE;
             }
         },
@@ -57,15 +56,42 @@ pub(crate) fn replay(what: &str, arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     }
     say(&format!("{}", SeedOptions::of_seed(seed, arguments.duration())));
-    let report = run(seed, arguments, true);
+    let report = run(seed, &arguments, true);
     for line in &report.lines {
         say(line);
     }
-    outcome(&report, arguments)
+    outcome(&report, &arguments)
 }
 
-fn seed_of_log(log: &str) -> Option<u64> {
-    log.lines().next()?.strip_prefix(HEADER)?.split(' ').next()?.parse().ok()
+/// What a log says about its run.
+#[derive(Debug, PartialEq, Eq)]
+struct Header {
+    seed: u64,
+    seconds: u64,
+    planted: Option<String>,
+}
+
+impl Header {
+    fn write(&self) -> String {
+        let planted = self.planted.as_deref().unwrap_or("nothing");
+        format!("{HEADER}{}, {} seconds, planted {planted}\n", self.seed, self.seconds)
+    }
+
+    fn parse(log: &str) -> Option<Self> {
+        let mut words = log.lines().next()?.strip_prefix(HEADER)?.split(", ");
+        let seed = words.next()?.parse().ok()?;
+        let seconds = words.next()?.strip_suffix(" seconds")?.parse().ok()?;
+        let planted = words.next()?.strip_prefix("planted ")?;
+        let planted = (planted != "nothing").then(|| planted.to_owned());
+        Some(Self { seed, seconds, planted })
+    }
+}
+
+fn read_header(path: &str) -> Result<Header, String> {
+    let log =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    Header::parse(&log)
+        .ok_or_else(|| format!("{path} is no event log: its first line names no seed"))
 }
 
 /// Runs a seed again and writes its log.
@@ -75,7 +101,12 @@ pub(crate) fn write_log(path: &Path, seed: u64, arguments: &Arguments) {
 }
 
 fn save(path: &Path, report: &SeedReport, arguments: &Arguments) {
-    let mut text = format!("{HEADER}{} ({} s)\n", report.seed, arguments.seconds);
+    let header = Header {
+        seed: report.seed,
+        seconds: arguments.seconds,
+        planted: arguments.planted.clone(),
+    };
+    let mut text = header.write();
     text.push_str(&SeedOptions::of_seed(report.seed, arguments.duration()).to_string());
     for line in &report.lines {
         text.push_str(line);
@@ -87,5 +118,19 @@ fn save(path: &Path, report: &SeedReport, arguments: &Arguments) {
     match std::fs::write(path, text) {
         Ok(()) => say(&format!("the event log is in {}", path.display())),
         Err(error) => say(&format!("cannot write {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Header;
+
+    #[test]
+    fn a_log_says_which_run_it_is_of() {
+        for planted in [None, Some("lww_in_merge".to_owned())] {
+            let header = Header { seed: 17, seconds: 60, planted };
+            assert_eq!(Header::parse(&header.write()), Some(header));
+        }
+        assert_eq!(Header::parse("something else"), None);
     }
 }
