@@ -33,6 +33,7 @@ const ENTRIES_PER_MESSAGE: usize = 512;
 #[derive(Debug)]
 pub(super) struct Gated {
     pub(super) from: NodeId,
+    operation: OperationId,
     bucket: Bucket,
     version: u64,
     message: PeerMessage,
@@ -206,10 +207,15 @@ impl Node {
     pub(super) fn gate(
         &mut self,
         from: NodeId,
+        operation: OperationId,
         bucket: Bucket,
         version: u64,
         message: PeerMessage,
     ) {
+        // Nobody waits for the answer of an operation that has ended; and if the question for the
+        // settings was lost, this is what lets it be asked again.
+        let operations = &self.operations;
+        self.gated.retain(|gated| operations.contains_key(&gated.operation));
         // What was asked for an older version may be answered with that one.
         let asked = |g: &Gated| g.bucket == bucket && g.from == from && g.version >= version;
         let asked = self.gated.iter().any(asked);
@@ -220,7 +226,7 @@ impl Node {
         if self.gated.len() >= GATED_MAX {
             self.gated.pop_front();
         }
-        self.gated.push_back(Gated { from, bucket, version, message });
+        self.gated.push_back(Gated { from, operation, bucket, version, message });
     }
 
     /// Evaluates r and w of what is under way again, then takes the answers that waited.

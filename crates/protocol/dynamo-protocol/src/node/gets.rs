@@ -213,7 +213,8 @@ impl Node {
             return;
         };
         if reply.settings_version > self.buckets.get(&bucket).version {
-            return self.gate(from, bucket, reply.settings_version, PeerMessage::ReadReply(reply));
+            let version = reply.settings_version;
+            return self.gate(from, operation, bucket, version, PeerMessage::ReadReply(reply));
         }
         self.health.queue_reported(from, reply.queue);
         self.read_answered(operation, from, reply.outcome, reply.known);

@@ -137,7 +137,8 @@ impl Node {
         };
         if reply.settings_version > self.buckets.get(&bucket).version {
             let version = reply.settings_version;
-            return self.gate(from, bucket, version, PeerMessage::WriteReply(reply));
+            let operation = reply.operation;
+            return self.gate(from, operation, bucket, version, PeerMessage::WriteReply(reply));
         }
         self.write_answered(reply.operation, from, reply.outcome);
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dynamo_messages::{
-    Envelope, Failure, Invalid, Mutation, Options, PeerMessage, ReadOutcome, ReplicaReadReply,
-    Reply, Request,
+    Envelope, Failure, Invalid, Mutation, OperationId, Options, PeerMessage, ReadOutcome,
+    ReplicaReadReply, Reply, Request,
 };
 use dynamo_protocol::Event;
 use dynamo_types::{Bucket, BucketSettings, Profile, Replication};
@@ -23,6 +23,13 @@ fn version(reply: &Reply) -> u64 {
         Reply::Bucket { version, .. } => *version,
         other => panic!("not a bucket: {other:?}"),
     }
+}
+
+/// The answer of a replica that has nothing, under these settings.
+fn missing(settings_version: u64, operation: OperationId) -> Envelope {
+    let outcome = ReadOutcome::Missing;
+    let reply = ReplicaReadReply { operation, outcome, known: None, settings_version, queue: 0 };
+    Envelope { hlc: Hlc::ZERO, message: PeerMessage::ReadReply(reply) }
 }
 
 #[test]
@@ -115,24 +122,31 @@ fn history_28_settings_that_change_again_on_the_way_are_asked_for_again() {
     let get = Request::Get { name: name("k"), options: Options::default() };
     let client = cluster.ask(node(1), get);
     // Its question for the first is lost, as if it were still on its way.
-    let reply = |version: u64, operation| {
-        let outcome = ReadOutcome::Missing;
-        let reply = ReplicaReadReply {
-            operation,
-            outcome,
-            known: None,
-            settings_version: version,
-            queue: 0,
-        };
-        Envelope { hlc: Hlc::ZERO, message: PeerMessage::ReadReply(reply) }
-    };
     let operation = cluster.last_read(node(2)).expect("node 2 was asked");
     cluster.cut_links.insert((node(1), node(2)));
-    cluster.event(node(1), Event::Received { from: node(2), envelope: reply(1, operation) });
+    cluster.event(node(1), Event::Received { from: node(2), envelope: missing(1, operation) });
     cluster.request(node(2), set(Profile::Timestamp));
     cluster.cut_links.clear();
-    cluster.event(node(1), Event::Received { from: node(2), envelope: reply(2, operation) });
+    cluster.event(node(1), Event::Received { from: node(2), envelope: missing(2, operation) });
     let known = cluster.request(node(1), Request::GetBucket { bucket: carts });
     assert_eq!(version(&known), 2, "the second answer asked again");
     assert!(matches!(cluster.answer(client), Some(Reply::Object(_))));
+}
+
+#[test]
+fn history_28_settings_whose_question_was_lost_are_asked_for_by_the_next_request() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.cut_links.extend([(node(2), node(1)), (node(3), node(1))]);
+    cluster.request(node(2), set(Profile::Timestamp));
+    let get = Request::Get { name: name("k"), options: Options::default() };
+    let first = cluster.ask(node(1), get.clone());
+    let operation = cluster.last_read(node(2)).expect("node 2 was asked");
+    cluster.cut_links.insert((node(1), node(2)));
+    cluster.event(node(1), Event::Received { from: node(2), envelope: missing(1, operation) });
+    cluster.pass(Duration::from_secs(3));
+    assert!(matches!(cluster.answer(first), Some(Reply::Failed(_))));
+    cluster.cut_links.clear();
+    cluster.cut_links.insert((node(1), node(3)));
+    let second = cluster.ask(node(1), get);
+    assert!(matches!(cluster.answer(second), Some(Reply::Object(_))));
 }
