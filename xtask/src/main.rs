@@ -2,10 +2,12 @@
 //!
 //! Depends on none of the project's crates, so that it builds in seconds and works while they do
 //! not compile. This file is the table of contents; each subcommand is the file of its name:
-//! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`simulate`] (with `replay`), [`cluster`].
+//! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`simulate`] (with `replay`), [`cluster`],
+//! [`bench`].
 //! Beneath them: [`workspace`] finds the tree and runs Cargo, [`clock`] waits on conditions,
 //! [`console`] prints.
 
+mod bench;
 mod ci;
 mod clock;
 mod cluster;
@@ -48,6 +50,8 @@ enum Task {
     Replay(simulate::ReplayOptions),
     /// Start, hurt and stop a local cluster of real processes.
     Cluster(cluster::Options),
+    /// Measure a local cluster of three nodes: the rows of docs/PERFORMANCE.md.
+    Bench(bench::Options),
 }
 
 /// What this program understands.
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Task::Simulate(options) => simulate::run(&workspace, &options),
         Task::Replay(options) => simulate::replay(&workspace, &options),
         Task::Cluster(options) => cluster::run(&workspace, options),
+        Task::Bench(options) => bench::run(&workspace, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
