@@ -161,7 +161,7 @@ pub(crate) struct Replica {
     /// Whether something was applied without a sync, and no sync followed.
     unsynced: bool,
     stopped: bool,
-    /// Bytes of values in jobs that wait or are being stored; bounded by `bytes_max`.
+    /// Bytes of jobs that wait or are being stored; bounded by `bytes_max`.
     bytes: usize,
     bytes_max: usize,
     pub(crate) clock: HybridClock,
@@ -293,7 +293,7 @@ impl Replica {
             assert!(!matches!(slot.state, State::Ready(_)), "a slot at rest is closed");
         }
         let held = |slot: &Slot| {
-            let waiting = slot.queue.iter().map(Job::value_bytes).sum::<usize>();
+            let waiting = slot.queue.iter().map(Job::held_bytes).sum::<usize>();
             let storing = if let State::Storing { bytes, .. } = slot.state { bytes } else { 0 };
             waiting + storing
         };

@@ -44,7 +44,7 @@ pub(super) enum State {
         after: StoredRecord,
         /// Who is answered when the store has ended.
         awaiting: Vec<ReplyTo>,
-        /// Bytes of values in the jobs that are being stored.
+        /// Bytes of the jobs that are being stored.
         bytes: usize,
     },
 }

@@ -20,10 +20,14 @@ use crate::rows::{self, JournalEntry};
 /// few syncs; more means that the key is hopelessly overloaded.
 pub(super) const JOBS_PER_SLOT_MAX: usize = 1024;
 
+/// What a job takes beside its values: slot, name, context. Counted, so that deletes and empty
+/// values are bounded too.
+const JOB_BYTES: usize = 512;
+
 impl Replica {
     /// Hands a change to its key's slot.
     pub(crate) fn submit(&mut self, name: &ObjectName, job: Job) {
-        let bytes = job.value_bytes();
+        let bytes = job.held_bytes();
         // A job that is alone is let in whatever its size: limits of values are checked elsewhere.
         if self.stopped || (self.bytes > 0 && self.bytes + bytes > self.bytes_max) {
             return self.refuse(&job, self.stopped);
@@ -110,7 +114,7 @@ impl Replica {
     pub(super) fn refuse_all(&mut self, key: &SlotKey, stopped: bool) {
         let jobs = self.slots.remove(key).map(|slot| slot.queue).unwrap_or_default();
         for job in jobs {
-            self.bytes -= job.value_bytes();
+            self.bytes -= job.held_bytes();
             self.refuse(&job, stopped);
         }
     }
@@ -143,7 +147,7 @@ impl Replica {
         let mut after = before.clone();
         let mut turn = SlotTurn::default();
         for job in slot.queue.drain(..) {
-            turn.bytes += job.value_bytes();
+            turn.bytes += job.held_bytes();
             match job {
                 Job::Put(put) => self.mint(now, partition, position, &mut after, put, &mut turn),
                 Job::Write(write) => {
@@ -296,14 +300,15 @@ impl Default for SlotTurn {
 }
 
 impl Job {
-    /// Bytes of the values that the job carries.
-    pub(super) fn value_bytes(&self) -> usize {
-        match self {
+    /// Bytes that the job holds while it waits: its values, and about as much as the rest takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let values = match self {
             Self::Put(put) => match &put.put.content {
                 Content::Value { bytes, .. } => bytes.len(),
                 Content::Tombstone => 0,
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
-        }
+        };
+        values + JOB_BYTES
     }
 }

@@ -121,7 +121,7 @@ impl Cluster {
             limits: Limits { value_bytes_max: 1024, siblings_max: 4 },
             timing: Timing::default(),
             requests_max: 64,
-            bytes_in_flight_max: 1 << 20,
+            bytes_in_flight_max: 64 << 10,
             retries_remembered_max: 1000,
         };
         let meta = disk.iter().filter(|((column, _), _)| *column == Column::Meta);

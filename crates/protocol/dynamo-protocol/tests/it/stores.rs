@@ -1,8 +1,11 @@
 //! What the node makes of a disk that refuses, stalls or fails.
 
-use dynamo_messages::{Failure, Reply, Request};
+use dynamo_messages::{Envelope, Failure, PeerMessage, ReplicaWrite, Reply, Request};
+use dynamo_protocol::Event;
+use dynamo_types::{ActorId, Durability, Key, ObjectName, RequestId};
+use dynamo_versioning::{BodyDigest, Content, Dot, DotSet, Hlc, Record, Sibling};
 
-use crate::cluster::{Cluster, node};
+use crate::cluster::{Cluster, name, node};
 
 fn stored(reply: Option<&Reply>) -> bool {
     matches!(reply, Some(Reply::Stored { .. }))
@@ -51,4 +54,35 @@ fn a_row_that_was_read_when_a_store_failed_is_changed_no_more() {
     cluster.release_loads();
     assert_eq!(cluster.answer(waits), Some(&Reply::Failed(Failure::StorageFailed)));
     assert!(!cluster.holds(node(2), "l"), "it was neither made nor sent");
+}
+
+#[test]
+fn deletes_that_wait_for_the_disk_are_bounded_too() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.held_loads.insert(node(1));
+    for counter in 1..=300 {
+        let dot = Dot::new(ActorId(9), counter);
+        let tombstone = Sibling {
+            dot,
+            hlc: Hlc(1),
+            content: Content::Tombstone,
+            expires_at: None,
+            request: RequestId(counter.into()),
+            digest: BodyDigest(1),
+        };
+        let context = DotSet::from_iter([dot]);
+        let key = Key::new(counter.to_string()).unwrap();
+        let write = ReplicaWrite {
+            operation: None,
+            name: ObjectName { bucket: name("k").bucket, key },
+            pieces: vec![Record::from_parts(context, Hlc(1), vec![tombstone]).unwrap()],
+            durability: Durability::Synced,
+            remaining_ms: 1_000,
+        };
+        let envelope = Envelope { hlc: Hlc::ZERO, message: PeerMessage::Write(write) };
+        cluster.event(node(1), Event::Received { from: node(2), envelope });
+    }
+    cluster.release_loads();
+    let taken = cluster.counters(node(1)).replica_writes;
+    assert!((100..300).contains(&taken), "{taken} waited in 64 KiB");
 }
