@@ -76,7 +76,10 @@ impl Node {
             known: read.known,
             deadline: self.deadline_in(read.remaining_ms),
         };
-        if self.reads.len() >= PEER_READS_MAX {
+        // Only a replica of the key may say that it is missing (history 14).
+        let is_replica = self.is_replica(&pending.name);
+        self.counters.messages_refused += u64::from(!is_replica);
+        if !is_replica || self.reads.len() >= PEER_READS_MAX {
             return self.tell_outcomes(pending, vec![ReadOutcome::Overloaded]);
         }
         self.load(pending);
@@ -142,7 +145,10 @@ impl Node {
     }
 
     pub(super) fn replica_scan_received(&mut self, from: NodeId, scan: ReplicaScan) {
-        let known = self.config.layout.partition_count().contains(scan.partition);
+        let layout = &self.config.layout;
+        let known = layout.partition_count().contains(scan.partition)
+            && layout.replica_set(scan.partition).contains(self.config.node);
+        self.counters.messages_refused += u64::from(!known);
         if !known || self.scans.len() >= PEER_READS_MAX {
             let reply = ReplicaScanReply {
                 operation: scan.operation,

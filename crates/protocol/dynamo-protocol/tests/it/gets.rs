@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dynamo_messages::{Failure, Options, Reply, Request};
+use dynamo_messages::{
+    Envelope, Failure, OperationId, Options, PeerMessage, ReplicaRead, Reply, Request,
+};
+use dynamo_protocol::Event;
 use dynamo_types::{Bucket, Key, ObjectName};
+use dynamo_versioning::Hlc;
 
 use crate::cluster::{Cluster, name, node};
 
@@ -147,4 +151,22 @@ fn a_listing_gets_past_a_row_of_another_bucket_that_fills_a_scan() {
     };
     let Reply::Page(page) = cluster.request(node(1), request) else { panic!("not a page") };
     assert_eq!(page.keys.len(), 6);
+}
+
+#[test]
+fn a_node_that_is_no_replica_says_nothing_of_a_key() {
+    let mut cluster = Cluster::new(5, 3);
+    cluster.put(node(1), "k", "v", "");
+    let outside = (1..=5).map(node).find(|at| !cluster.holds(*at, "k")).unwrap();
+    let other = (1..=5).map(node).find(|at| *at != outside).unwrap();
+    let read = ReplicaRead {
+        operation: OperationId(1),
+        name: name("k"),
+        value_bytes_max: 0,
+        known: None,
+        remaining_ms: 1_000,
+    };
+    let envelope = Envelope { hlc: Hlc::ZERO, message: PeerMessage::Read(read) };
+    cluster.event(outside, Event::Received { from: other, envelope });
+    assert_eq!(cluster.counters(outside).messages_refused, 1);
 }
