@@ -146,7 +146,7 @@ impl Node {
     pub(super) fn buckets_received(
         &mut self,
         from: NodeId,
-        acknowledge: Option<OperationId>,
+        mut acknowledge: Option<OperationId>,
         entries: Vec<(Bucket, Bytes)>,
     ) {
         let mut writes = Vec::new();
@@ -156,8 +156,18 @@ impl Node {
                 self.counters.messages_refused += 1;
                 continue;
             };
-            if self.buckets.merge_entry(bucket.clone(), entry) {
-                writes.push(row(&bucket, &self.buckets.get(&bucket)));
+            let merged = self.buckets.merge_entry(bucket.clone(), entry);
+            let current = self.buckets.get(&bucket);
+            if entry.supersedes(&current) {
+                // There is no room for it, so that it must not count as stored.
+                acknowledge = None;
+                continue;
+            }
+            // What is in the table may have been refused by the disk: to confirm it, write it again.
+            if merged || acknowledge.is_some() {
+                writes.push(row(&bucket, &current));
+            }
+            if merged {
                 changed.push(bucket);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dynamo_membership::BucketEntry;
 use dynamo_messages::{
     Envelope, Failure, Invalid, Mutation, OperationId, Options, PeerMessage, ReadOutcome,
     ReplicaReadReply, Reply, Request,
@@ -149,4 +150,22 @@ fn history_28_settings_whose_question_was_lost_are_asked_for_by_the_next_request
     cluster.cut_links.insert((node(1), node(3)));
     let second = cluster.ask(node(1), get);
     assert!(matches!(cluster.answer(second), Some(Reply::Object(_))));
+}
+
+#[test]
+fn settings_that_a_full_disk_refused_are_written_before_they_are_confirmed() {
+    let mut cluster = Cluster::new(3, 3);
+    let carts = Bucket::new("carts").unwrap();
+    cluster.full_disks.insert(node(2));
+    cluster.request(node(1), set(Profile::Timestamp));
+    assert!(!cluster.stored_settings(node(2), &carts));
+    cluster.full_disks.clear();
+    // The same entry comes again, and wants to be confirmed.
+    let settings = BucketSettings::of_profile(Profile::Timestamp, Replication::new(3).unwrap());
+    let entry = BucketEntry { settings, version: 1 }.encode();
+    let acknowledge = Some(OperationId(1));
+    let message = PeerMessage::Buckets { acknowledge, entries: vec![(carts.clone(), entry)] };
+    let envelope = Envelope { hlc: Hlc::ZERO, message };
+    cluster.event(node(2), Event::Received { from: node(3), envelope });
+    assert!(cluster.stored_settings(node(2), &carts));
 }

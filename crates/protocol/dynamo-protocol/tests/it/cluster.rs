@@ -406,6 +406,11 @@ impl Cluster {
         self.last_reads.get(&at).copied()
     }
 
+    /// Whether a node's disk has settings of a bucket.
+    pub(crate) fn stored_settings(&self, at: NodeId, bucket: &Bucket) -> bool {
+        self.members[&at].disk.contains_key(&(Column::Meta, rows::bucket_key(bucket)))
+    }
+
     /// Puts bytes onto a node's disk as the row of an object.
     pub(crate) fn plant_row(&mut self, at: NodeId, name: &ObjectName, value: Bytes) {
         let row = (Column::Objects, rows::object_key(name));
