@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use dynamo_coordination::forward::{Forward, ForwardPlan};
 use dynamo_messages::{Failure, Invalid, Mutation, Options};
 use dynamo_types::limits::{CONTENT_TYPE_BYTES_MAX, CONTEXTS_PER_PUT_MAX};
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, ObjectName, Position, RequestId};
 use dynamo_versioning::{BodyDigest, ClientContext, Content};
 
@@ -140,7 +141,7 @@ impl Node {
             deadline,
             needed,
         };
-        if mutation.retry {
+        if mutation.retry && !planted(PlantedBug::RetryMintsAgain) {
             self.check_known(intent);
         } else {
             self.cover_and_mint(intent);
