@@ -77,8 +77,8 @@ pub struct Evidence {
     pub minted: BTreeMap<WriteId, Vec<Minted>>,
     /// When each node first reported a version of a write as stored.
     pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
-    /// When each write was first handed to each node, by its client or by another node.
-    pub asked: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// When each write was handed to each node, by its client or by another node, in order.
+    pub asked: BTreeMap<(WriteId, HostIndex), Vec<Instant>>,
     /// Writes of which a message was doubled, which no real connection does: a replica may have
     /// refused one copy and taken the other.
     pub doubled: BTreeSet<WriteId>,
@@ -92,6 +92,8 @@ pub struct Evidence {
     pub strays: Vec<String>,
     /// When a node lost what it had not synced.
     pub power_losses: Vec<(Instant, HostIndex)>,
+    /// When a node's wall clock jumped ahead by more than puts are remembered for retries.
+    pub forgetting_jumps: Vec<(Instant, HostIndex)>,
     /// What reading again did.
     pub quiet: Quiet,
     /// Requests after healing that did not succeed.

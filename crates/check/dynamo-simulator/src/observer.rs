@@ -21,8 +21,8 @@ pub struct Observer {
     pub conflicts: Vec<String>,
     /// What a write without context covered, as the first record that had it said.
     pub first_contexts: BTreeMap<WriteId, Vec<Dot>>,
-    /// When each write was first handed to a node, by its client or by another node.
-    pub asked: BTreeMap<(WriteId, HostIndex), Instant>,
+    /// When each write was handed to a node, by its client or by another node, in order.
+    pub asked: BTreeMap<(WriteId, HostIndex), Vec<Instant>>,
     /// Which node each actor is.
     pub actors: BTreeMap<ActorId, HostIndex>,
 }
@@ -79,7 +79,7 @@ impl Observer {
 
     /// A client or another node hands a write to a node.
     pub fn asked(&mut self, now: Instant, write: WriteId, host: HostIndex) {
-        self.asked.entry((write, host)).or_insert(now);
+        self.asked.entry((write, host)).or_default().push(now);
     }
 
     /// A node reported a record as stored.

@@ -102,6 +102,11 @@ impl Cluster {
                 let jump =
                     i64::try_from(jump).expect("hours") - i64::try_from(most).expect("hours");
                 self.host(host).wall.offset_microseconds += jump;
+                let window = self.options.timing.retry_window.as_micros();
+                if u128::try_from(jump).is_ok_and(|ahead| ahead >= window / 2) {
+                    let now = self.now;
+                    self.evidence.forgetting_jumps.push((now, host));
+                }
             }
             FaultClass::CutLinks => {
                 self.markers.hit(Marker::LinksCut);

@@ -4,9 +4,11 @@
 //! The same holds for a node that forwarded a put and passes a silent coordinator over.
 //!
 //! Check: a write that was minted again is excused, unless *every* replica of its key had stored the
-//! first version before the write was first handed to the node that minted again. Then even that
-//! node's own disk knew it, so that no fault can be the reason. A power loss may make replicas of a
-//! `buffered` key forget.
+//! first version before the write was handed to the node that minted again. Then even that node's
+//! own disk knew it, so that no fault can be the reason. If the same node minted both, the first time
+//! it was handed the write does not count: that one made the first version. A power loss may make replicas of a
+//! `buffered` key forget, and a wall clock that jumps ahead by minutes ends the time for which puts
+//! are remembered.
 
 use dynamo_types::Durability;
 
@@ -38,7 +40,9 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
 }
 
 fn unexcused(evidence: &Evidence, id: WriteId, write: &Write, again: &Minted) -> Option<String> {
-    let asked = evidence.asked.get(&(id, again.by))?;
+    let first = evidence.minted.get(&id)?.first()?;
+    let used = usize::from(first.by == again.by);
+    let asked = evidence.asked.get(&(id, again.by))?.get(used).filter(|at| **at <= again.at)?;
     let replicas = &evidence.history.key(write.key).replicas;
     let known_everywhere = replicas
         .iter()
@@ -49,7 +53,12 @@ fn unexcused(evidence: &Evidence, id: WriteId, write: &Write, again: &Minted) ->
             .power_losses
             .iter()
             .any(|(at, host)| replicas.contains(host) && write.invoked <= *at && *at <= again.at);
-    (known_everywhere && !forgotten).then(|| {
+    // The window of ten minutes runs on wall clocks, or a restart would begin it anew.
+    let expired = evidence
+        .forgetting_jumps
+        .iter()
+        .any(|(at, host)| replicas.contains(host) && write.invoked <= *at && *at <= again.at);
+    (known_everywhere && !forgotten && !expired).then(|| {
         format!("{id} was minted again as {again:?} although all of {replicas:?} had stored it")
     })
 }
@@ -76,7 +85,7 @@ mod tests {
             at: Instant(again.0 + 1),
             by: HostIndex(1),
         });
-        evidence.asked.insert((a, HostIndex(1)), again);
+        evidence.asked.insert((a, HostIndex(1)), vec![again]);
         for host in &REPLICAS[..known_by] {
             evidence.stored.insert((a, *host), sent);
         }
@@ -91,5 +100,22 @@ mod tests {
     #[test]
     fn minting_again_what_every_replica_knew_is_found() {
         assert!(check(&retried(3)).is_err());
+    }
+
+    #[test]
+    fn a_node_that_minted_the_first_version_is_judged_by_the_second_time_it_was_asked() {
+        for (asked_again, fine) in [(true, false), (false, true)] {
+            let mut evidence = retried(3);
+            let (id, minted) =
+                evidence.minted.first_entry().map(|e| (*e.key(), e.get().clone())).unwrap();
+            let again = minted[1].at;
+            let asked = evidence.asked.entry((id, minted[0].by)).or_default();
+            asked.push(minted[0].at);
+            if asked_again {
+                asked.push(Instant(again.0 - 1));
+            }
+            evidence.minted.get_mut(&id).unwrap()[1].by = minted[0].by;
+            assert_eq!(check(&evidence).is_ok(), fine, "asked again: {asked_again}");
+        }
     }
 }
