@@ -164,7 +164,10 @@ impl Forward {
                 | Failure::NotEnoughReplicas { .. }),
             ) => {
                 self.failure = Some(failure);
-                self.try_next(now);
+                // Beside an attempt that is open another one would ask for a second version.
+                if self.open.is_empty() {
+                    self.try_next(now);
+                }
             }
             // A coordinator that sees other siblings may refuse what an earlier one applies.
             Reply::Failed(failure @ Failure::Invalid { .. })

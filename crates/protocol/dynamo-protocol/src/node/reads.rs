@@ -68,6 +68,9 @@ impl Node {
     }
 
     pub(super) fn replica_read_received(&mut self, from: NodeId, read: ReplicaRead) {
+        if let Some(request) = read.known {
+            self.replica.withdraw(&read.name, request);
+        }
         let pending = PendingRead {
             asker: Asker::Peer(from),
             operation: read.operation,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use dynamo_messages::{KnownRequest, WriteOutcome};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{Durability, Now, ObjectName, PartitionId, Position};
+use dynamo_types::{Durability, Now, ObjectName, PartitionId, Position, RequestId};
 use dynamo_versioning::{Content, Record, StoredRecord, apply_put, receive_delayed};
 
 use super::slot::{Slot, SlotKey, State};
@@ -50,6 +50,23 @@ impl Replica {
         let row = rows::object_key(name);
         self.slots.insert(key, Slot::loading(load, job));
         self.effects.push_back(ReplicaEffect::Load { load, key: row });
+    }
+
+    /// Refuses puts of a request that wait at a slot. Whoever asks whether the request is known here
+    /// will mint it, and the version must not be made a second time, late (history 9).
+    pub(crate) fn withdraw(&mut self, name: &ObjectName, request: RequestId) {
+        let key = SlotKey { name: name.clone(), variant: 0 };
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        let of_request = |job: &Job| matches!(job, Job::Put(put) if put.put.request == request);
+        let queue = core::mem::take(&mut slot.queue);
+        let (withdrawn, kept): (Vec<Job>, Vec<Job>) = queue.into_iter().partition(of_request);
+        slot.queue = kept.into();
+        for job in withdrawn {
+            self.bytes -= job.held_bytes();
+            self.refuse(&job, false);
+        }
     }
 
     /// Names of loads; the node's own reads take theirs here too.

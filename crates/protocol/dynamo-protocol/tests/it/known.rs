@@ -1,8 +1,10 @@
 //! Puts that were made before: what is sent again, and what their clients are told.
 
+use std::time::Duration;
+
 use dynamo_messages::{Failure, Mutation, Reply, Request};
 use dynamo_types::{ActorId, ClusterId};
-use dynamo_versioning::{ClientContext, ContextKey, Dot, DotSet, Hlc};
+use dynamo_versioning::{ClientContext, ContextKey, Dot, DotSet, Hlc, Sibling};
 
 use crate::cluster::{Cluster, name, node};
 
@@ -45,4 +47,28 @@ fn what_an_earlier_attempt_applied_is_never_called_refused() {
     let unknown =
         matches!(cluster.answer(client), Some(Reply::Failed(Failure::OutcomeUnknown { .. })));
     assert!(unknown, "{:?}", cluster.answer(client));
+}
+
+#[test]
+fn history_09_a_put_that_waits_for_a_slow_disk_is_not_made_after_a_retry_was() {
+    let mut cluster = Cluster::new(5, 3);
+    cluster.put(node(1), "k", "before", "");
+    let (replicas, outside): (Vec<_>, Vec<_>) =
+        (1..=5).map(node).partition(|at| cluster.holds(*at, "k"));
+    let slow = replicas[0];
+    let seen = ClientContext { fastest: Some(slow), ..ClientContext::default() };
+    let seen = seen.seal(&ContextKey::derive(&[9; 32]), ClusterId(7), &name("k")).unwrap();
+    cluster.held_loads.insert(slow);
+    let put = cluster.mutation("k", Some("v"), &seen);
+    let client = cluster.ask(outside[0], Request::Mutate(put));
+    cluster.pass(Duration::from_millis(800));
+    assert!(matches!(cluster.answer(client), Some(Reply::Stored { .. })), "another one made it");
+    let delete = cluster.mutation("k", None, "");
+    let delete = cluster.ask(replicas[1], Request::Mutate(delete));
+    assert!(matches!(cluster.answer(delete), Some(Reply::Stored { .. })));
+    cluster.release_loads();
+    for at in replicas {
+        let stored = cluster.stored(at, "k");
+        assert!(stored.siblings().iter().all(Sibling::is_tombstone), "at {at}: {stored:?}");
+    }
 }
