@@ -7,8 +7,10 @@ use std::time::Duration;
 const EARNED: u32 = 10;
 /// What a retry costs.
 const COST: u32 = 100;
-/// What may be saved up: twenty retries, enough for the requests that one lost node leaves behind.
-const SAVED_MAX: u32 = 20 * COST;
+/// What may be saved up: as many retries as a lost node leaves requests behind, if a few hundred are
+/// in flight.
+const SAVED_MAX: u32 = BURST * COST;
+const BURST: u32 = 128;
 
 /// The allowance of retries.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ mod tests {
                 retries += 1;
             }
         }
-        assert_eq!(retries, 20 + 999, "the burst, and a tenth");
+        assert_eq!(retries, BURST + 999, "the burst, and a tenth");
     }
 
     #[test]

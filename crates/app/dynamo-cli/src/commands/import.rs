@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
-use dynamo_client::{Bucket, Client, Context, Key, Put};
+use dynamo_client::{Bucket, Client, Context, GetError, Key, Put, PutError};
 use tokio::task::{JoinError, JoinSet};
 
 use super::job::{self, Found, Job, same_values};
@@ -15,6 +16,11 @@ use crate::progress::Progress;
 
 /// Errors that are printed; the others are only counted.
 const ERRORS_SHOWN: u64 = 20;
+
+/// How long to wait after each failed attempt at an object, beyond what the client tries by itself:
+/// a node that was lost is noticed meanwhile.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
 enum Imported {
     Written,
@@ -58,7 +64,7 @@ pub(super) async fn import(
                 let (client, bucket) = (client.clone(), bucket.clone());
                 import.tasks.spawn(async move {
                     let (key, line) = (job.key.clone(), job.line);
-                    (key, line, write(&client, &bucket, job, blind).await)
+                    (key, line, write_at_last(&client, &bucket, job, blind).await)
                 });
             }
             Found::Bad { line, error } => import.fail(line, &error.into()),
@@ -102,6 +108,31 @@ impl Import {
             self.progress.note(&format!("line {line}: {error:#}"));
         }
     }
+}
+
+/// Writes an object, again if need be. Each time reads anew what is there, so that an attempt that
+/// took effect without saying so is recognised; a blind one cannot be repeated that way.
+async fn write_at_last(
+    client: &Client,
+    bucket: &Bucket,
+    job: Job,
+    blind: bool,
+) -> anyhow::Result<Imported> {
+    let pauses = if blind { &[] } else { &PAUSES[..] };
+    for pause in pauses {
+        match write(client, bucket, job.clone(), blind).await {
+            Ok(imported) => return Ok(imported),
+            Err(error) if is_refusal(&error) => return Err(error),
+            Err(_) => tokio::time::sleep(*pause).await,
+        }
+    }
+    write(client, bucket, job, blind).await
+}
+
+/// Whether the cluster said that the object cannot be as it is.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(PutError::Invalid { .. }))
+        || matches!(error.downcast_ref(), Some(GetError::Invalid { .. }))
 }
 
 /// Writes an object so that it holds the values of the file and nothing else; with `blind`, beside

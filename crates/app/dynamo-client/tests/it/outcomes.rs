@@ -163,7 +163,7 @@ async fn retries_stop_when_their_budget_is_spent() {
         client.get(&bucket, &key).timeout(Duration::from_secs(5)).await.unwrap_err();
     }
     let retries = cluster.asked().len() - requests;
-    assert!((20..=26).contains(&retries), "{retries} retries: a burst of 20 and a tenth of 60");
+    assert!((128..=134).contains(&retries), "{retries} retries: a burst of 128 and a tenth of 60");
 }
 
 #[tokio::test]
