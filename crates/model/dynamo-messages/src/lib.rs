@@ -25,6 +25,7 @@ pub use encoding::{
     encode_client, encode_peer,
 };
 pub use peer::{
-    Envelope, KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
-    ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
+    Envelope, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead,
+    ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey,
+    WriteOutcome,
 };

@@ -140,6 +140,37 @@ pub struct ReplicaRead {
     pub remaining_ms: u32,
 }
 
+/// Which of an answer's pieces one is. A piece may be lost on its way while later ones arrive, so
+/// the last alone does not make an answer whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PiecePlace {
+    place: u16,
+    of: u16,
+}
+
+impl PiecePlace {
+    /// The one piece of a whole answer.
+    pub const ONLY: Self = Self { place: 0, of: 1 };
+
+    /// The piece at `place`, from 0, of `of`; `None` if there is no such piece.
+    #[must_use]
+    pub fn new(place: u16, of: u16) -> Option<Self> {
+        (place < of).then_some(Self { place, of })
+    }
+
+    /// The place, from 0.
+    #[must_use]
+    pub fn place(self) -> u16 {
+        self.place
+    }
+
+    /// How many pieces the answer has.
+    #[must_use]
+    pub fn of(self) -> u16 {
+        self.of
+    }
+}
+
 /// What a replica has of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadOutcome {
@@ -149,8 +180,8 @@ pub enum ReadOutcome {
         record: Record,
         /// Whether values were left out (see [`ReplicaRead::value_bytes_max`]).
         without_values: bool,
-        /// Whether this is the last piece.
-        last: bool,
+        /// Which of the answer's pieces this is.
+        at: PiecePlace,
     },
     /// Nothing, and this replica is complete: it counts as an answer.
     Missing,

@@ -14,9 +14,11 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use dynamo_messages::ReadOutcome;
+use dynamo_messages::{PiecePlace, ReadOutcome};
 use dynamo_types::{Instant, NodeId};
 use dynamo_versioning::{Dot, Record};
+
+use crate::pieces::PieceTally;
 
 /// Values up to this length travel with every answer: leaving them out would save less than the
 /// second round costs when replicas differ.
@@ -99,9 +101,10 @@ pub enum GetEffect {
 }
 
 /// What is known of one replica's answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Answer {
     record: Record,
+    pieces: PieceTally,
     /// All pieces have come.
     whole: bool,
     /// Long values were left out.
@@ -243,27 +246,24 @@ impl Get {
         if !self.waiting.contains(&from) {
             return;
         }
-        let (record, without_values, last) = match outcome {
-            ReadOutcome::Piece { record, without_values, last } => (record, without_values, last),
-            ReadOutcome::Missing => (Record::new(), false, true),
+        let (record, without_values, at) = match outcome {
+            ReadOutcome::Piece { record, without_values, at } => (record, without_values, at),
+            ReadOutcome::Missing => (Record::new(), false, PiecePlace::ONLY),
             ReadOutcome::Unsure => {
                 self.unsure.push(from);
                 return self.give_up_on(from);
             }
             ReadOutcome::Overloaded => return self.give_up_on(from),
         };
-        match self.answers.get_mut(&from) {
-            Some(answer) if !answer.whole => {
-                answer.record.merge(&record);
-                answer.without_values |= without_values;
-                answer.whole = last;
-            }
-            // A second answer, with the values that the first left out, replaces it.
-            Some(_) | None => {
-                self.answers.insert(from, Answer { record, whole: last, without_values });
-            }
+        // A second answer, with the values that the first left out, replaces it.
+        if self.is_whole(from) {
+            self.answers.remove(&from);
         }
-        if last {
+        let answer = self.answers.entry(from).or_default();
+        answer.record.merge(&record);
+        answer.without_values |= without_values;
+        answer.whole = answer.pieces.count(at);
+        if answer.whole {
             self.fastest.get_or_insert(from);
             self.waiting.retain(|node| *node != from);
         }

@@ -5,12 +5,15 @@
 //! whether they know the request id; what they hold of the key comes along, so that the version
 //! that exists can be sent again.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_messages::{KnownRequest, ReadOutcome};
 use dynamo_types::{Instant, NodeId};
 use dynamo_versioning::Record;
+
+use crate::pieces::PieceTally;
 
 /// Who is asked.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ pub struct KnownRequestCheck {
     answered: u8,
     known: Option<KnownRequest>,
     record: Record,
+    /// What has come of each replica's answer.
+    pieces: BTreeMap<NodeId, PieceTally>,
     patience_ends: Option<Instant>,
     effect: Option<KnownRequestEffect>,
     done: bool,
@@ -70,6 +75,7 @@ impl KnownRequestCheck {
             answered: 0,
             known: None,
             record: Record::new(),
+            pieces: BTreeMap::new(),
             patience_ends: None,
             effect: None,
             done: false,
@@ -90,15 +96,15 @@ impl KnownRequestCheck {
             return;
         }
         self.known = self.known.or(known);
-        let last = match outcome {
-            ReadOutcome::Piece { record, last, .. } => {
+        let whole = match outcome {
+            ReadOutcome::Piece { record, at, .. } => {
                 self.record.merge(record);
-                *last
+                self.pieces.entry(from).or_default().count(*at)
             }
             ReadOutcome::Missing => true,
             ReadOutcome::Unsure | ReadOutcome::Overloaded => return self.lost(now, from),
         };
-        if last {
+        if whole {
             self.waiting.retain(|node| *node != from);
             self.answered += 1;
             self.settle(Some(now));

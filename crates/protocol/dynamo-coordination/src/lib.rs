@@ -19,4 +19,5 @@ pub mod get;
 pub mod hedge_budget;
 pub mod known_request;
 pub mod list;
+mod pieces;
 pub mod put;

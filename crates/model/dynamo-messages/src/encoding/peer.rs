@@ -15,7 +15,7 @@ use super::numbers::{durability, durability_number, kind};
 use super::reply::{self, BUCKETS_MAX, SIBLINGS_MAX};
 use super::request::{MutationWire, mutation_bytes};
 use crate::peer::{
-    KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
+    KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
     ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
 
@@ -66,7 +66,8 @@ struct ReadReplyWire {
     /// Of a piece; empty in all other outcomes.
     record: Bytes,
     without_values: bool,
-    last: bool,
+    place: u16,
+    pieces: u16,
     known: Option<KnownWire>,
     settings_version: u64,
     queue: u32,
@@ -235,13 +236,13 @@ fn write_reply_wire(reply: ReplicaWriteReply) -> WriteReplyWire {
 }
 
 fn read_reply_wire(reply: &ReplicaReadReply) -> ReadReplyWire {
-    let (outcome, record, without_values, last) = match &reply.outcome {
-        ReadOutcome::Piece { record, without_values, last } => {
-            (1, record.encode(), *without_values, *last)
+    let (outcome, record, without_values, place, pieces) = match &reply.outcome {
+        ReadOutcome::Piece { record, without_values, at } => {
+            (1, record.encode(), *without_values, at.place(), at.of())
         }
-        ReadOutcome::Missing => (2, Bytes::new(), false, false),
-        ReadOutcome::Unsure => (3, Bytes::new(), false, false),
-        ReadOutcome::Overloaded => (4, Bytes::new(), false, false),
+        ReadOutcome::Missing => (2, Bytes::new(), false, 0, 0),
+        ReadOutcome::Unsure => (3, Bytes::new(), false, 0, 0),
+        ReadOutcome::Overloaded => (4, Bytes::new(), false, 0, 0),
     };
     let known = reply.known.map(|known| KnownWire {
         request: known.request.0,
@@ -254,7 +255,8 @@ fn read_reply_wire(reply: &ReplicaReadReply) -> ReadReplyWire {
         outcome,
         record,
         without_values,
-        last,
+        place,
+        pieces,
         known,
         settings_version: reply.settings_version,
         queue: reply.queue,
@@ -381,7 +383,9 @@ fn read_read_reply(
         1 => ReadOutcome::Piece {
             record: fields.record("record", &wire.record)?,
             without_values: wire.without_values,
-            last: wire.last,
+            at: PiecePlace::new(wire.place.to_native(), wire.pieces.to_native()).ok_or_else(
+                || fields.refuse("place", FieldError::Number(wire.place.to_native().into())),
+            )?,
         },
         2 => ReadOutcome::Missing,
         3 => ReadOutcome::Unsure,

@@ -218,9 +218,12 @@ fn write_outcome() -> impl Strategy<Value = WriteOutcome> {
 
 fn read_outcome() -> impl Strategy<Value = ReadOutcome> {
     prop_oneof![
-        (record(), any::<bool>(), any::<bool>()).prop_map(|(record, without_values, last)| {
-            ReadOutcome::Piece { record, without_values, last }
-        }),
+        (record(), any::<bool>(), 0..9u16, 1..9u16).prop_map(
+            |(record, without_values, place, more)| {
+                let at = PiecePlace::new(place, place + more).unwrap();
+                ReadOutcome::Piece { record, without_values, at }
+            }
+        ),
         Just(ReadOutcome::Missing),
         Just(ReadOutcome::Unsure),
         Just(ReadOutcome::Overloaded),

@@ -91,7 +91,11 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             "read_reply",
             PeerMessage::ReadReply(ReplicaReadReply {
                 operation,
-                outcome: ReadOutcome::Piece { record: record(), without_values: false, last: true },
+                outcome: ReadOutcome::Piece {
+                    record: record(),
+                    without_values: false,
+                    at: PiecePlace::ONLY,
+                },
                 known: Some(KnownRequest {
                     request: RequestId(5),
                     digest: BodyDigest(6),

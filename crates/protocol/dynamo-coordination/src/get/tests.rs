@@ -44,7 +44,7 @@ fn record(counters: &[u64], value: &'static [u8]) -> Record {
 }
 
 fn whole(record: Record) -> ReadOutcome {
-    ReadOutcome::Piece { record, without_values: false, last: true }
+    ReadOutcome::Piece { record, without_values: false, at: PiecePlace::ONLY }
 }
 
 fn answer(get: &mut Get, from: NodeId, outcome: ReadOutcome) -> Vec<GetEffect> {
@@ -194,7 +194,7 @@ fn a_value_that_was_left_out_everywhere_is_fetched_before_the_answer() {
     let bare = |outcome: Record| ReadOutcome::Piece {
         record: outcome.without_values(),
         without_values: true,
-        last: true,
+        at: PiecePlace::ONLY,
     };
     let mut get = get(2);
     effects(&mut get);
@@ -206,15 +206,20 @@ fn a_value_that_was_left_out_everywhere_is_fetched_before_the_answer() {
 }
 
 #[test]
-fn a_record_in_pieces_counts_when_the_last_has_come() {
+fn a_record_in_pieces_counts_when_all_have_come() {
     let mut get = get(1);
     effects(&mut get);
     let both = record(&[1, 2], b"v");
     let mut pieces = both.pieces();
-    let piece = |record, last| ReadOutcome::Piece { record, without_values: false, last };
+    let piece = |record, place| {
+        let at = PiecePlace::new(place, 2).expect("one of two");
+        ReadOutcome::Piece { record, without_values: false, at }
+    };
     let first = pieces.next().expect("two siblings");
-    assert_eq!(answer(&mut get, A, piece(first, false)), []);
-    let told = answer(&mut get, A, piece(pieces.next().expect("two siblings"), true));
+    let second = pieces.next().expect("two siblings");
+    assert_eq!(answer(&mut get, A, piece(second.clone(), 1)), [], "the first was overtaken");
+    assert_eq!(answer(&mut get, A, piece(second, 1)), [], "twice the same is one");
+    let told = answer(&mut get, A, piece(first, 0));
     assert!(matches!(&told[0], GetEffect::Answer { record, .. } if *record == both));
 }
 
@@ -244,7 +249,7 @@ fn a_replica_that_cannot_send_its_values_is_not_asked_for_them_again() {
     let bare = ReadOutcome::Piece {
         record: record(&[1], b"v").without_values(),
         without_values: true,
-        last: true,
+        at: PiecePlace::ONLY,
     };
     assert_eq!(asks(&answer(&mut get, B, bare)), [B], "its value is wanted");
     assert_eq!(asks(&answer(&mut get, B, ReadOutcome::Overloaded)), [C], "another one is asked");

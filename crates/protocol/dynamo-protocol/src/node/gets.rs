@@ -231,11 +231,8 @@ impl Node {
         let now = self.now.monotonic;
         match self.take(id) {
             Some(Operation::Get(mut get)) => {
-                let last = match &outcome {
-                    ReadOutcome::Piece { last, .. } => *last,
-                    ReadOutcome::Missing | ReadOutcome::Unsure | ReadOutcome::Overloaded => true,
-                };
-                if last && let Some(asked) = get.asked.remove(&from) {
+                // The latency is that of the first piece: the others came along with it.
+                if let Some(asked) = get.asked.remove(&from) {
                     let latency = now.saturating_since(asked);
                     self.health.request_answered(from, now, latency);
                     self.read_latency.record(latency);

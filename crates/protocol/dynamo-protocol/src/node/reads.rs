@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dynamo_messages::{
-    KnownRequest, OperationId, PeerMessage, ReadOutcome, ReplicaRead, ReplicaReadReply,
+    KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
     ReplicaScan, ReplicaScanReply, ScannedKey,
 };
 use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId, Position, RequestId};
@@ -260,16 +260,19 @@ fn pieces(record: Record, value_bytes_max: u32) -> Vec<ReadOutcome> {
     let long = |bytes: usize| u32::try_from(bytes).map_or(true, |bytes| bytes > value_bytes_max);
     if record.siblings().iter().any(|sibling| long(sibling.value_bytes())) {
         let record = record.without_values();
-        return vec![ReadOutcome::Piece { record, without_values: true, last: true }];
+        return vec![ReadOutcome::Piece { record, without_values: true, at: PiecePlace::ONLY }];
     }
     if record.siblings().len() <= 1 || record.value_bytes() <= WHOLE_RECORD_BYTES_MAX {
-        return vec![ReadOutcome::Piece { record, without_values: false, last: true }];
+        return vec![ReadOutcome::Piece { record, without_values: false, at: PiecePlace::ONLY }];
     }
-    let count = record.siblings().len();
-    let piece = |(place, record)| ReadOutcome::Piece {
-        record,
-        without_values: false,
-        last: place + 1 == count,
-    };
-    record.pieces().enumerate().map(piece).collect()
+    // More siblings than a u16 counts cannot come about below the limit for puts; if they did, the
+    // answer would stay incomplete instead of wrong.
+    let count = u16::try_from(record.siblings().len()).unwrap_or(u16::MAX);
+    let pieces = (0..count).zip(record.pieces());
+    pieces
+        .filter_map(|(place, record)| {
+            let at = PiecePlace::new(place, count)?;
+            Some(ReadOutcome::Piece { record, without_values: false, at })
+        })
+        .collect()
 }
