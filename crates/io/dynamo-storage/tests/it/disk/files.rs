@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dynamo_storage::conformance::{OBJECTS, ROWS};
@@ -28,6 +29,11 @@ pub(super) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
             (state >> 32) as u8
         })
         .collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits on a condition with a deadline")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// A database whose rows are all in files, small ones in tables and large ones in blobs.
@@ -201,17 +207,27 @@ fn damage_met_while_merging_stops_writes_and_the_next_start_rebuilds() {
 
     let engine = RocksDbEngine::open(&options(&place)).unwrap();
     let mut later = Model::new();
-    // Far more than makes RocksDB merge the first files.
-    let stopped = (0..4_000).find_map(|row| {
+    // Far more than makes RocksDB merge the first files; then the last row again and again, until the
+    // merge, which runs beside the writes, has come to the damaged block.
+    let patience = now() + Duration::from_secs(60);
+    let mut row = 0;
+    let mut stopped = None;
+    while stopped.is_none() && (row < 4_000 || now() < patience) {
         let (key, value) = (noise(row + 10_000, 12), noise(row, 3_000));
         let mut batch = Batch::new();
         batch.put(ROWS, key.clone(), value.clone());
-        let result = engine.write(&[batch], Durability::Buffered);
-        if result.is_ok() {
-            later.insert((ROWS, key), value);
+        match engine.write(&[batch], Durability::Buffered) {
+            Ok(()) => {
+                later.insert((ROWS, key), value);
+            }
+            Err(error) => stopped = Some(error),
         }
-        result.err()
-    });
+        if row < 4_000 {
+            row += 1;
+        } else {
+            std::thread::yield_now();
+        }
+    }
     let stopped = stopped.expect("writes go on over damage");
     assert!(matches!(stopped, WriteError::Io { .. }), "{stopped:?}");
     assert_eq!(engine.write(&[], Durability::Synced), Err(WriteError::Stopped));
