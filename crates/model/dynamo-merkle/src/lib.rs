@@ -28,17 +28,19 @@
 //! # Ok::<(), dynamo_types::PartitionCountError>(())
 //! ```
 //!
-//! Reading order: [`digest`], [`node_path`], [`tree`], [`descent`].
+//! Which records of a differing leaf differ, [`iblt`] tells: a rateless invertible Bloom lookup table
+//! whose size follows the difference, not the leaf.
 //!
-//! **Not here:** what is in a differing leaf. Telling which of its records differ with a rateless
-//! invertible Bloom lookup table is still to come, and so is everything that sends: this crate
-//! knows no messages, no storage and no clock.
+//! Reading order: [`digest`], [`node_path`], [`tree`], [`descent`], [`iblt`].
+//!
+//! **Not here:** everything that sends. This crate knows no messages, no storage and no clock.
 #![no_std]
 
 extern crate alloc;
 
 pub mod descent;
 pub mod digest;
+pub mod iblt;
 pub mod node_path;
 pub mod tree;
 
