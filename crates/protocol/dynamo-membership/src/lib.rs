@@ -5,13 +5,14 @@
 //! for buckets: the [`BucketTable`]. Both are values that merge in any order to the same result,
 //! so that they can be passed on by anyone. *Health* is what one node has seen of its peers lately
 //! ([`PeerHealth`], [`LatencyTracker`]): it is never passed on, and steers whom to ask, never who
-//! owns what (Paper §4.8.1, §4.8.3).
+//! owns what (Paper §4.8.1, §4.8.3). *Liveness* is what the nodes together think of each other
+//! ([`Swim`]): opinions, for hints, fallbacks and dashboards. The node does not run it yet.
 //!
 //! Reading order: [`genesis`], [`members`], [`bucket_entry`], [`bucket_table`], [`peer_health`],
-//! [`latency_tracker`].
+//! [`latency_tracker`], [`swim`].
 //!
 //! **Not here:** sending any of it (the protocol crate), the text of a genesis file (the node), the
-//! registers by which a partition moves, probing of silent peers.
+//! registers by which a partition moves.
 #![no_std]
 
 extern crate alloc;
@@ -24,6 +25,7 @@ pub mod genesis;
 pub mod latency_tracker;
 pub mod members;
 pub mod peer_health;
+pub mod swim;
 
 pub use bucket_entry::{BucketEntry, DecodeBucketEntryError};
 pub use bucket_table::{BucketTable, BucketTableError};
@@ -31,3 +33,6 @@ pub use genesis::{Genesis, GenesisError, GenesisMember};
 pub use latency_tracker::LatencyTracker;
 pub use members::{Member, MemberDetails, MemberStatus, Members, Stamp};
 pub use peer_health::PeerHealth;
+pub use swim::{
+    DecodeSwimError, Liveness, Swim, SwimConfig, SwimEffect, SwimEvent, SwimIdentity, SwimRefusal,
+};

@@ -1,0 +1,4 @@
+//! Failure detection under virtual time.
+
+mod swim;
+mod world;
