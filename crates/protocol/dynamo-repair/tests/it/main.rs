@@ -1,0 +1,4 @@
+//! Two replicas in memory compare themselves.
+
+mod anti_entropy;
+mod two_replicas;
