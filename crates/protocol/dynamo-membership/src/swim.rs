@@ -29,6 +29,7 @@ mod alarms;
 mod codec;
 mod config;
 mod datagram;
+mod event;
 mod greetings;
 mod identity;
 mod local_health;
@@ -41,14 +42,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use bytes::Bytes;
 use dynamo_types::{Instant, NodeId};
 use foca::{
     AccumulatingRuntime, Foca, Member, Message, NoCustomBroadcast, OwnedNotification, State, Timer,
 };
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use thiserror::Error;
 
 use alarms::{Alarm, Alarms};
 use codec::SwimCodec;
@@ -59,81 +58,8 @@ use own_probe::OwnProbe;
 
 pub use codec::DecodeSwimError;
 pub use config::SwimConfig;
+pub use event::{Liveness, SwimEffect, SwimEvent, SwimRefusal};
 pub use identity::SwimIdentity;
-
-/// What happens to the detector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SwimEvent {
-    /// The members that operators named, all of them; whether this node is among them is the same.
-    /// Nobody else is probed or listened to.
-    Members(BTreeSet<NodeId>),
-    /// Bytes from a peer that the transport has identified.
-    Datagram {
-        /// Who.
-        from: NodeId,
-        /// What.
-        bytes: Bytes,
-    },
-    /// The loop that drives this machine ran so late. Lateness of its own timers it sees itself.
-    LoopLag(Duration),
-    /// The process is about to stop: the others need not find out. Nothing follows.
-    Stopping,
-}
-
-/// What the detector wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SwimEffect {
-    /// Send a datagram. Whether it arrives does not matter.
-    Send {
-        /// Whereto.
-        to: NodeId,
-        /// What, at most [`SwimConfig::datagram_bytes_max`].
-        bytes: Bytes,
-    },
-    /// The member seems to be up, and did not before.
-    BecameUp(NodeId),
-    /// The member seems to be down, and did not before.
-    BecameDown(NodeId),
-    /// The member is up as another process, or as one that had been called down elsewhere.
-    Returned(NodeId),
-    /// The others had called this node down; it goes on under a new incarnation.
-    WasCalledDown,
-    /// A datagram was not used.
-    Refused {
-        /// From whom.
-        from: NodeId,
-        /// Why.
-        refusal: SwimRefusal,
-    },
-}
-
-/// Why a datagram was not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum SwimRefusal {
-    /// It is none.
-    #[error("it cannot be read")]
-    Malformed(#[from] DecodeSwimError),
-    /// It comes from a node that is no member here.
-    #[error("its sender is no member")]
-    Stranger,
-    /// It names another sender or receiver than it came from and to.
-    #[error("it names another sender or receiver")]
-    Misdirected,
-    /// It asks for what makes no sense, such as to probe oneself.
-    #[error("it makes no sense here")]
-    Nonsense,
-}
-
-/// What is thought of a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
-    /// Nothing yet.
-    Unknown,
-    /// It answers someone.
-    Up,
-    /// It answers nobody.
-    Down,
-}
 
 /// The failure detector of one node.
 ///
@@ -326,6 +252,12 @@ impl Swim {
             &rewritten[..]
         };
         let understood = self.run(now, |detector, runtime| detector.handle_data(body, runtime));
+        if datagram.header.dst.incarnation < own.incarnation && !self.is_stopping {
+            // Whoever speaks to a former life has missed the news of this one, and would take its
+            // silence for death.
+            let src = datagram.header.src;
+            self.run(now, |detector, runtime| detector.announce(src, runtime));
+        }
         if understood { Ok(()) } else { Err(SwimRefusal::Nonsense) }
     }
 
@@ -363,7 +295,17 @@ impl Swim {
     fn handle_timer(&mut self, now: Instant, timer: Timer<SwimIdentity>) {
         match &timer {
             Timer::ProbeRandomMember(_) => return self.judge_probe(now, timer),
-            Timer::ChangeSuspectToDown { .. } => {
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
+                // The detector does not condemn who has refuted, but tells it that it was condemned
+                // all the same (foca 2.0.0), and the member would take that for true.
+                let is_suspect = self.detector.iter_members().any(|member| {
+                    member.id() == member_id
+                        && member.incarnation() == *incarnation
+                        && member.state() == State::Suspect
+                });
+                if !is_suspect {
+                    return;
+                }
                 let doubts = self.health.was_late_since(now - self.config.probe_period);
                 if self.config.local_health && doubts {
                     let again = self.config.suspicion(self.told.0) * self.told.1;

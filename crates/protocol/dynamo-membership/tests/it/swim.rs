@@ -35,6 +35,7 @@ fn lost_datagrams_bring_nobody_down() {
     let mut world = settled(20, Weather { loss_permille: 50, ..Weather::default() }, 2);
     world.run_for(seconds(60));
     assert_eq!(world.false_downs(), 0);
+    assert_eq!(world.called_down, 0, "who refuted is not told that it is down");
 }
 
 #[test]

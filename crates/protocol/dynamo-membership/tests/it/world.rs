@@ -75,6 +75,7 @@ pub(crate) struct World {
     pub(crate) bytes_sent: usize,
     pub(crate) largest_datagram: usize,
     pub(crate) refused: usize,
+    pub(crate) called_down: usize,
     pub(crate) flipped: usize,
     /// One-way cuts: nothing goes from the first to the second.
     pub(crate) cut: BTreeSet<(Place, Place)>,
@@ -95,6 +96,7 @@ impl World {
             bytes_sent: 0,
             largest_datagram: 0,
             refused: 0,
+            called_down: 0,
             flipped: 0,
             cut: BTreeSet::new(),
             config,
@@ -301,7 +303,8 @@ impl World {
             SwimEffect::Send { to, bytes } => self.send(observer, place(to), bytes),
             SwimEffect::BecameUp(subject) => self.changes.push(change(subject, true, self.now)),
             SwimEffect::BecameDown(subject) => self.changes.push(change(subject, false, self.now)),
-            SwimEffect::Returned(_) | SwimEffect::WasCalledDown => {}
+            SwimEffect::Returned(_) => {}
+            SwimEffect::WasCalledDown => self.called_down += 1,
             SwimEffect::Refused { .. } => self.refused += 1,
         }
     }
