@@ -48,7 +48,7 @@ mod roots;
 mod session;
 
 pub use initiator::Initiator;
-pub use message::{Answer, Cost, LeafTotals, Opening, Question, Unable};
+pub use message::{Answer, Cost, LeafTotals, Opening, Question, ShortId, Unable};
 pub use responder::Responder;
 pub use roots::{PartitionRoot, RootsAnswer, RootsQuestion};
 pub use session::{Differing, Effect, Event, HeldBy, LeafItem, Outcome, SessionConfig, Traffic};

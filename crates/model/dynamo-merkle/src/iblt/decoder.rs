@@ -33,11 +33,11 @@ impl Difference {
         self.theirs.len() + self.ours.len()
     }
 
-    /// Whether it leads from a set with the one [sum](ItemSet::sum) to a set with the other.
+    /// The [sum](ItemSet::sum) of their set, by this difference and the sum of ours. If theirs is
+    /// another one, this is not the difference.
     #[must_use]
-    pub fn explains(&self, sum_of_ours: u64, sum_of_theirs: u64) -> bool {
-        let found = sum(&self.theirs).wrapping_sub(sum(&self.ours));
-        found == sum_of_theirs.wrapping_sub(sum_of_ours)
+    pub fn applied_to(&self, sum_of_ours: u64) -> u64 {
+        sum_of_ours.wrapping_add(sum(&self.theirs)).wrapping_sub(sum(&self.ours))
     }
 
     /// The difference of two sets that are both at hand.

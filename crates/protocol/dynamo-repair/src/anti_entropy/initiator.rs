@@ -8,7 +8,7 @@ use dynamo_merkle::{Descent, NodePath, Sum, SumTree};
 use dynamo_types::{Instant, ObjectName};
 
 use super::leaf_solver::{LeafSolver, Step};
-use super::message::{Answer, Opening, Question};
+use super::message::{Answer, Opening, Question, ShortId};
 use super::roots::PartitionRoot;
 use super::session::{Effect, Event, LeafItem, Outcome, SessionConfig, differing, set_of};
 
@@ -63,8 +63,8 @@ enum Leaf {
 /// What one question settles.
 #[derive(Debug, Default)]
 struct Chunk {
-    wanted: Vec<ItemId>,
-    offered: Vec<(ItemId, ObjectName)>,
+    wanted: Vec<ShortId>,
+    offered: Vec<(ShortId, ObjectName)>,
 }
 
 impl Initiator {
@@ -241,7 +241,7 @@ impl Initiator {
         for item in items {
             let id = ItemId::of(self.salt, item.digest);
             if ours.contains(&id) {
-                offered.push((id, item.name.clone()));
+                offered.push((id.into(), item.name.clone()));
             }
             wanted.remove(&id);
         }
@@ -256,17 +256,12 @@ impl Initiator {
     fn handle_settled(
         &mut self,
         leaf: NodePath,
-        named: &[(ItemId, ObjectName)],
-        arrived: &[ItemId],
+        named: &[Option<ObjectName>],
+        arrived: &[ShortId],
     ) {
         let Some(Leaf::Settling { chunk, rest }) = self.leaves.get_mut(&leaf) else { return };
-        let arrived: BTreeSet<ItemId> = arrived.iter().copied().collect();
-        let is_wanted = |item: &ItemId| chunk.wanted.binary_search(item).is_ok();
-        let there: BTreeMap<ItemId, &ObjectName> = named
-            .iter()
-            .filter(|(item, _)| is_wanted(item))
-            .map(|(item, name)| (*item, name))
-            .collect();
+        let arrived: BTreeSet<ShortId> = arrived.iter().copied().collect();
+        let there: Vec<&ObjectName> = named.iter().take(chunk.wanted.len()).flatten().collect();
         let here: Vec<&ObjectName> = chunk
             .offered
             .iter()
@@ -275,7 +270,7 @@ impl Initiator {
             .collect();
         let asked = chunk.wanted.len() + chunk.offered.len();
         self.outcome.settled += (asked - there.len() - here.len()) as u64;
-        let records = differing(here, there.into_values());
+        let records = differing(here, there);
         if !records.is_empty() {
             self.effects.push_back(Effect::Differ { leaf, records });
         }
@@ -357,12 +352,13 @@ impl Chunk {
     }
 }
 
-/// Cuts what is to be settled into questions. The wanted items of each stay in order.
-fn chunks(wanted: BTreeSet<ItemId>, offered: Vec<(ItemId, ObjectName)>) -> VecDeque<Chunk> {
+/// Cuts what is to be settled into questions.
+fn chunks(wanted: BTreeSet<ItemId>, offered: Vec<(ShortId, ObjectName)>) -> VecDeque<Chunk> {
     let (mut wanted, mut offered) = (wanted.into_iter(), offered.into_iter());
     let mut chunks = VecDeque::new();
     loop {
-        let wanted: Vec<ItemId> = wanted.by_ref().take(SETTLE_AT_ONCE).collect();
+        let wanted: Vec<ShortId> =
+            wanted.by_ref().take(SETTLE_AT_ONCE).map(ShortId::from).collect();
         let room = SETTLE_AT_ONCE - wanted.len();
         let offered: Vec<_> = offered.by_ref().take(room).collect();
         if wanted.is_empty() && offered.is_empty() {

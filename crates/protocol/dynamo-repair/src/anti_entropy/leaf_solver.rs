@@ -6,7 +6,7 @@ use dynamo_merkle::iblt::{
     DecodeError, Decoder, Difference, DuplicateItem, ItemId, ItemSet, Progress, Symbol,
 };
 
-use super::message::{LeafTotals, is_list_shorter};
+use super::message::{LeafTotals, is_list_shorter, low_half};
 use super::session::LEAF_ITEMS_MAX;
 
 /// The first symbols of a leaf: enough for two differences, no more than the sums above it take.
@@ -59,7 +59,7 @@ impl LeafSolver {
             Err(DecodeError::TooMany | DecodeError::Nonsense { .. }) => self.list_instead(),
             Ok(Progress::Done) => {
                 let difference = self.decoder.difference();
-                if difference.explains(self.decoder.ours().sum(), theirs.sum) {
+                if self.explains(&difference, theirs.sum) {
                     Step::Solved(difference)
                 } else {
                     self.list_instead()
@@ -86,6 +86,13 @@ impl LeafSolver {
         }
     }
 
+    /// Whether the difference is by how much the sums differ. Each side's sum is of the very items
+    /// that it compared: that of the tree would be of another moment.
+    fn explains(&self, difference: &Difference, sum_of_theirs: u32) -> bool {
+        let expected = difference.applied_to(self.decoder.ours().sum());
+        low_half(expected) == sum_of_theirs
+    }
+
     fn list_instead(&mut self) -> Step {
         self.is_list_asked = true;
         Step::List
@@ -95,13 +102,14 @@ impl LeafSolver {
         self.decoder.received()
     }
 
-    /// A third more than before, so that few symbols come too many; or as many as the difference
-    /// seems to have items, since with fewer it cannot be done. The guess is a rough one while
-    /// there are few symbols, so it may not lead too far at once.
+    /// As many as the difference seems to have items and a third, since with fewer it cannot be done;
+    /// but the guess is a rough one while there are few symbols, so it may not lead too far at once.
+    /// From there in small steps, so that few symbols come too many.
     fn next_until(&self) -> u32 {
         let received = self.decoder.received();
-        let grown = (received.saturating_mul(135)).div_ceil(100);
-        let guessed = self.decoder.estimate().min(received.saturating_mul(4));
-        grown.max(guessed).max(FIRST_SYMBOLS)
+        let step = (received / 10).max(2);
+        let guessed = u64::from(self.decoder.estimate()) * 5 / 4;
+        let guessed = u32::try_from(guessed).unwrap_or(u32::MAX).min(received.saturating_mul(3));
+        guessed.max(received.saturating_add(step))
     }
 }

@@ -49,9 +49,9 @@ pub enum Question {
         /// Which leaf.
         leaf: NodePath,
         /// Items that only the responder had, and whose names are wanted if it still has them.
-        wanted: Vec<ItemId>,
+        wanted: Vec<ShortId>,
         /// Items that only the initiator has.
-        offered: Vec<(ItemId, ObjectName)>,
+        offered: Vec<(ShortId, ObjectName)>,
     },
     /// The end. Not answered.
     Close,
@@ -85,10 +85,10 @@ pub enum Answer {
     Settled {
         /// Which leaf.
         leaf: NodePath,
-        /// The wanted items that are still there.
-        named: Vec<(ItemId, ObjectName)>,
+        /// For each wanted item in order, its name if it is still there.
+        named: Vec<Option<ObjectName>>,
         /// The offered items that have arrived meanwhile.
-        arrived: Vec<ItemId>,
+        arrived: Vec<ShortId>,
     },
     /// This leaf cannot be compared now.
     Unable {
@@ -104,8 +104,26 @@ pub enum Answer {
 pub struct LeafTotals {
     /// How many.
     pub items: u32,
-    /// Their wrapping sum.
-    pub sum: u64,
+    /// The low half of their wrapping sum.
+    pub sum: u32,
+}
+
+/// Half of an item, enough to tell it within its leaf or beside its name. Should it stand for another
+/// record once in a million leaves, then that record is exchanged needlessly, or the difference is
+/// found by the next session, under another salt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShortId(pub u32);
+
+impl From<ItemId> for ShortId {
+    fn from(item: ItemId) -> Self {
+        Self(low_half(item.0))
+    }
+}
+
+/// The low 32 bits.
+pub(super) fn low_half(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Why a leaf cannot be compared.
@@ -124,8 +142,8 @@ pub enum Unable {
 }
 
 /// What a message takes on the wire, without what all messages of a turn share (length, checksum and
-/// session of the frame): a tag of one byte, numbers as varints, a node 3 bytes, a short sum 8, an
-/// item 8, a symbol 13 or 14, a name its bytes and two lengths.
+/// session of the frame): a tag of one byte, numbers and leaves as varints, a node above the leaves 3
+/// bytes, a short sum 8, an item 8 or in short 4, a symbol 13, a name its bytes and two lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// All bytes but those of names.
@@ -137,6 +155,7 @@ pub struct Cost {
 const TAG: usize = 1;
 const NODE: usize = 3;
 const ITEM: usize = 8;
+const SHORT_ITEM: usize = 4;
 
 impl Question {
     /// What it takes on the wire.
@@ -145,13 +164,14 @@ impl Question {
         match self {
             Self::Open(_) => Cost::of(TAG + 8 + 1, 0),
             Self::Sums { nodes } => Cost::of(TAG + varint(nodes.len()) + nodes.len() * NODE, 0),
-            Self::Symbols { until, .. } => Cost::of(TAG + NODE + varint(*until as usize), 0),
-            Self::List { .. } => Cost::of(TAG + NODE, 0),
-            Self::Solved { .. } => Cost::of(TAG + NODE + 1, 0),
-            Self::Settle { wanted, offered, .. } => {
+            Self::Symbols { leaf, until } => Cost::of(TAG + of(leaf) + varint(*until as usize), 0),
+            // Whether it agrees is told by two tags.
+            Self::List { leaf } | Self::Solved { leaf, .. } => Cost::of(TAG + of(leaf), 0),
+            Self::Settle { leaf, wanted, offered } => {
                 let counts = varint(wanted.len()) + varint(offered.len());
-                let items = (wanted.len() + offered.len()) * ITEM;
-                Cost::of(TAG + NODE + counts + items, names(offered))
+                let items = (wanted.len() + offered.len()) * SHORT_ITEM;
+                let names = offered.iter().map(|(_, name)| name_bytes(name)).sum();
+                Cost::of(TAG + of(leaf) + counts + items, names)
             }
             Self::Close => Cost::of(TAG, 0),
         }
@@ -166,20 +186,23 @@ impl Answer {
             Self::Sums { sums } => {
                 Cost::of(TAG + varint(sums.len()) + sums.len() * (NODE + 16 * 8), 0)
             }
-            Self::Symbols { totals, symbols, .. } => {
-                let totals = totals.map_or(0, |totals| 8 + varint(totals.items as usize));
+            Self::Symbols { leaf, totals, symbols } => {
+                // Whether there are totals is told by two tags.
+                let totals = totals.map_or(0, |totals| 4 + varint(totals.items as usize));
                 let symbols = varint(symbols.len()) + symbols.len() * SYMBOL_BYTES as usize;
-                Cost::of(TAG + NODE + 1 + totals + symbols, 0)
+                Cost::of(TAG + of(leaf) + totals + symbols, 0)
             }
-            Self::List { items, .. } => {
-                Cost::of(TAG + NODE + varint(items.len()) + items.len() * ITEM, 0)
+            Self::List { leaf, items } => {
+                Cost::of(TAG + of(leaf) + varint(items.len()) + items.len() * ITEM, 0)
             }
-            Self::Settled { named, arrived, .. } => {
-                let counts = varint(named.len()) + varint(arrived.len());
-                let items = (named.len() + arrived.len()) * ITEM;
-                Cost::of(TAG + NODE + counts + items, names(named))
+            Self::Settled { leaf, named, arrived } => {
+                // A bit for each that was wanted.
+                let bits = varint(named.len()) + named.len().div_ceil(8);
+                let arrived = varint(arrived.len()) + arrived.len() * SHORT_ITEM;
+                let names = named.iter().flatten().map(name_bytes).sum();
+                Cost::of(TAG + of(leaf) + bits + arrived, names)
             }
-            Self::Unable { .. } => Cost::of(TAG + NODE + 1, 0),
+            Self::Unable { leaf, .. } => Cost::of(TAG + of(leaf) + 1, 0),
         }
     }
 }
@@ -198,12 +221,13 @@ impl Cost {
     }
 }
 
-fn names(named: &[(ItemId, ObjectName)]) -> usize {
-    let bytes = |name: &ObjectName| {
-        let (bucket, key) = (name.bucket.as_bytes().len(), name.key.as_bytes().len());
-        1 + bucket + varint(key) + key
-    };
-    named.iter().map(|(_, name)| bytes(name)).sum()
+fn of(leaf: &NodePath) -> usize {
+    varint(leaf.index() as usize)
+}
+
+fn name_bytes(name: &ObjectName) -> usize {
+    let (bucket, key) = (name.bucket.as_bytes().len(), name.key.as_bytes().len());
+    1 + bucket + varint(key) + key
 }
 
 fn varint(number: usize) -> usize {

@@ -7,7 +7,9 @@ use dynamo_merkle::iblt::{Encoder, ItemId, SYMBOLS_MAX, Salt};
 use dynamo_merkle::{NodePath, Sum, SumTree};
 use dynamo_types::{Instant, ObjectName};
 
-use super::message::{Answer, LeafTotals, Opening, Question, Unable, is_list_shorter};
+use super::message::{
+    Answer, LeafTotals, Opening, Question, ShortId, Unable, is_list_shorter, low_half,
+};
 use super::session::{Effect, Event, LeafItem, Outcome, SessionConfig, differing, set_of};
 
 /// The machine that answers: create it when a session is opened, carry out every effect from
@@ -37,7 +39,7 @@ enum Leaf {
     /// Symbols are made as they are asked for.
     Encoding { encoder: Encoder, scanned: Sum },
     /// Its records are read to settle what differs.
-    Settling { wanted: Vec<ItemId>, offered: Vec<(ItemId, ObjectName)> },
+    Settling { wanted: Vec<ShortId>, offered: Vec<(ShortId, ObjectName)> },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -204,7 +206,8 @@ impl Responder {
         let answer = match wanted {
             Wanted::SymbolsUntil(until) if !is_list_shorter(items, until.min(SYMBOLS_MAX)) => {
                 let first = encoder.made() == 0;
-                let totals = first.then(|| LeafTotals { items, sum: encoder.set().sum() });
+                let totals =
+                    first.then(|| LeafTotals { items, sum: low_half(encoder.set().sum()) });
                 let symbols = encoder.batch(until.saturating_sub(encoder.made()));
                 Answer::Symbols { leaf, totals, symbols }
             }
@@ -220,27 +223,29 @@ impl Responder {
     fn settle(
         &mut self,
         leaf: NodePath,
-        wanted: &[ItemId],
-        offered: &[(ItemId, ObjectName)],
+        wanted: &[ShortId],
+        offered: &[(ShortId, ObjectName)],
         items: &[LeafItem],
     ) {
-        let is_wanted: BTreeSet<ItemId> = wanted.iter().copied().collect();
-        let is_offered: BTreeSet<ItemId> = offered.iter().map(|(item, _)| *item).collect();
-        let mut named = Vec::new();
+        let mut names: BTreeMap<ShortId, Option<ObjectName>> =
+            wanted.iter().map(|id| (*id, None)).collect();
+        let offered_names: BTreeMap<ShortId, &ObjectName> =
+            offered.iter().map(|(id, name)| (*id, name)).collect();
         let mut arrived = BTreeSet::new();
         for item in items {
-            let id = ItemId::of(self.salt, item.digest);
-            if is_wanted.contains(&id) {
-                named.push((id, item.name.clone()));
+            let id = ItemId::of(self.salt, item.digest).into();
+            if let Some(name) = names.get_mut(&id) {
+                *name = Some(item.name.clone());
             }
-            if is_offered.contains(&id) {
+            if offered_names.get(&id).is_some_and(|name| **name == item.name) {
                 arrived.insert(id);
             }
         }
-        let there = offered.iter().filter(|(item, _)| !arrived.contains(item));
-        let records = differing(named.iter().map(|(_, name)| name), there.map(|(_, name)| name));
-        let settled = (is_wanted.len() - named.len().min(is_wanted.len())) + arrived.len();
-        self.outcome.settled += settled as u64;
+        let there = offered.iter().filter(|(id, _)| !arrived.contains(id));
+        let records = differing(names.values().flatten(), there.map(|(_, name)| name));
+        let gone = names.values().filter(|name| name.is_none()).count();
+        self.outcome.settled += (gone + arrived.len()) as u64;
+        let named = wanted.iter().map(|id| names.get(id).cloned().flatten()).collect();
         self.answer(Answer::Settled { leaf, named, arrived: arrived.into_iter().collect() });
         if !records.is_empty() {
             self.effects.push_back(Effect::Differ { leaf, records });

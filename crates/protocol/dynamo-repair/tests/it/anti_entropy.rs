@@ -6,7 +6,8 @@ use std::time::Duration;
 use dynamo_merkle::iblt::{ItemId, Symbol};
 use dynamo_merkle::{NodePath, ShortSum, Sum};
 use dynamo_repair::anti_entropy::{
-    Answer, Differing, HeldBy, LeafTotals, PartitionRoot, RootsQuestion, SessionConfig, Unable,
+    Answer, Differing, HeldBy, LeafTotals, PartitionRoot, RootsQuestion, SessionConfig, ShortId,
+    Unable,
 };
 use dynamo_types::{Instant, PartitionId};
 use proptest::collection::{btree_map, vec};
@@ -76,7 +77,7 @@ fn junk() -> impl Strategy<Value = Answer> {
         checksum,
         count,
     });
-    let totals = prop::option::of((any::<u32>(), any::<u64>()));
+    let totals = prop::option::of((any::<u32>(), any::<u32>()));
     let items = || vec(any::<u64>().prop_map(ItemId), 0..5);
     prop_oneof![
         (node(), any::<u64>())
@@ -87,8 +88,9 @@ fn junk() -> impl Strategy<Value = Answer> {
         }),
         (node(), items()).prop_map(|(leaf, items)| Answer::List { leaf, items }),
         (node(), items()).prop_map(|(leaf, items)| {
-            let named = items.iter().map(|id| (*id, item(7, 7).1.name)).collect();
-            Answer::Settled { leaf, named, arrived: items }
+            let named = items.iter().map(|id| (id.0 % 2 == 0).then(|| item(7, 7).1.name)).collect();
+            let arrived = items.into_iter().map(ShortId::from).collect();
+            Answer::Settled { leaf, named, arrived }
         }),
         node().prop_map(|leaf| Answer::Unable { leaf, why: Unable::Busy }),
     ]
