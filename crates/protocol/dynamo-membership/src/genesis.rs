@@ -14,7 +14,7 @@ use dynamo_types::{ClusterId, NodeId, PartitionCount, Replication};
 use thiserror::Error;
 
 /// Longest name and address, in bytes: a host name has at most 253, and a port follows.
-const TEXT_BYTES_MAX: usize = 260;
+pub(crate) const TEXT_BYTES_MAX: usize = 260;
 
 /// What a cluster begins with. The fields are plain, for whoever writes and reads the file; check
 /// them with [`validate`](Self::validate) before use.

@@ -1,15 +1,18 @@
 //! The cluster's members, genesis, bucket settings and the health of peers.
 //!
-//! Three kinds of fact stay apart. *Placement* is what operators decide: the [`Genesis`] that a
+//! Four kinds of fact stay apart. *Placement* is what operators decide: the [`Genesis`] that a
 //! cluster begins with and the [`Members`] that it has since. *Settings* are what operators decide
 //! for buckets: the [`BucketTable`]. Both are values that merge in any order to the same result,
-//! so that they can be passed on by anyone. *Health* is what one node has seen of its peers lately
-//! ([`PeerHealth`], [`LatencyTracker`]): it is never passed on, and steers whom to ask, never who
-//! owns what (Paper §4.8.1, §4.8.3). *Liveness* is what the nodes together think of each other
-//! ([`Swim`]): opinions, for hints, fallbacks and dashboards. The node does not run it yet.
+//! so that they can be passed on by anyone. *Liveness* is what the nodes together think of each
+//! other ([`Swim`]). *Health* is what one node has seen of its peers lately ([`PeerHealth`],
+//! [`LatencyTracker`]), and is never passed on. The last two are opinions: they steer whom to ask
+//! and who holds hints, never who owns what (Paper §4.8.1, §4.8.3).
 //!
-//! Reading order: [`genesis`], [`members`], [`bucket_entry`], [`bucket_table`], [`peer_health`],
-//! [`latency_tracker`], [`swim`].
+//! Members travel by [`Gossip`]. The node runs neither it nor [`Swim`] yet: both are complete
+//! machines that wait to be wired.
+//!
+//! Reading order: [`genesis`], [`members`], [`gossip`], [`bucket_entry`], [`bucket_table`],
+//! [`peer_health`], [`latency_tracker`], [`swim`].
 //!
 //! **Not here:** sending any of it (the protocol crate), the text of a genesis file (the node), the
 //! registers by which a partition moves.
@@ -22,6 +25,7 @@ extern crate std;
 pub mod bucket_entry;
 pub mod bucket_table;
 pub mod genesis;
+pub mod gossip;
 pub mod latency_tracker;
 pub mod members;
 pub mod peer_health;
@@ -30,6 +34,7 @@ pub mod swim;
 pub use bucket_entry::{BucketEntry, DecodeBucketEntryError};
 pub use bucket_table::{BucketTable, BucketTableError};
 pub use genesis::{Genesis, GenesisError, GenesisMember};
+pub use gossip::{DecodeGossipError, Gossip, GossipConfig, GossipEffect, GossipEvent};
 pub use latency_tracker::LatencyTracker;
 pub use members::{Member, MemberDetails, MemberStatus, Members, Stamp};
 pub use peer_health::PeerHealth;

@@ -490,3 +490,6 @@ impl fmt::Debug for Swim {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

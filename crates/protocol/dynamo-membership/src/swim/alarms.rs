@@ -55,6 +55,12 @@ impl Alarms {
         self.queue.first_key_value().map(|((due, ..), _)| *due)
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Takes the first alarm that is due, with its time.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(Instant, Alarm)> {
         let entry = self.queue.first_entry()?;

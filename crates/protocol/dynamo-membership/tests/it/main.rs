@@ -1,4 +1,5 @@
-//! Failure detection under virtual time.
+//! Failure detection under virtual time, and gossip of members.
 
+mod gossip;
 mod swim;
 mod world;
