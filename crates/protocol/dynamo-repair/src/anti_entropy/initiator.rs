@@ -131,7 +131,11 @@ impl Initiator {
         if self.is_done {
             return;
         }
-        if self.is_waiting() && now >= self.deadline {
+        if !self.is_waiting() {
+            // Nobody was slow during the pause.
+            self.deadline = now + self.config.patience;
+        }
+        if now >= self.deadline {
             self.outcome.complete = false;
             self.end();
         } else {

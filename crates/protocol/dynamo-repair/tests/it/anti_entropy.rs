@@ -243,6 +243,15 @@ fn a_silent_peer_is_given_up() {
 }
 
 #[test]
+fn a_long_pause_is_not_taken_for_silence() {
+    let config = SessionConfig { pause: Duration::from_secs(60), ..SessionConfig::default() };
+    let (mut here, mut there) = (replica(1, [(1, 1)]), replica(1, [(1, 2)]));
+    let report = compare(&mut here, &mut there, config, 7, |_, _, _, _| {});
+    assert!(report.outcome().complete);
+    assert_eq!((report.here.len(), report.there.len()), (1, 1));
+}
+
+#[test]
 fn a_responder_whose_initiator_is_gone_ends() {
     use dynamo_merkle::iblt::Salt;
     use dynamo_repair::anti_entropy::{Effect, Opening, Responder};
