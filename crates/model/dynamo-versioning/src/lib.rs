@@ -50,6 +50,7 @@
 //!   their merge and their canonical bytes; [`stored_record`]: a replica's row.
 //! - [`put`]: a put at its coordinator; [`dot_clock`] and [`receive`]: what a replica makes of a
 //!   message; [`collect`]: what may go.
+//! - [`versions_digest`]: whether two replicas hold the same versions.
 //! - [`view`]: what a client sees; [`client_context`]: what it carries to its next put.
 //!
 //! # What it does not do
@@ -77,6 +78,7 @@ pub mod stored_record;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod varint;
+pub mod versions_digest;
 pub mod view;
 
 pub use client_context::{ClientContext, ContextError, ContextKey, SealContextError};
@@ -91,4 +93,5 @@ pub use receive::{Received, receive_delayed, receive_state};
 pub use record::{DecodeRecordError, Record, RecordPartsError};
 pub use sibling::{BodyDigest, Content, Sibling};
 pub use stored_record::{DecodeStoredRecordError, OwnWrite, StoredRecord};
+pub use versions_digest::VersionsDigest;
 pub use view::View;

@@ -14,6 +14,7 @@ use crate::dot::Dot;
 use crate::dot_set::DotSet;
 use crate::hybrid_clock::Hlc;
 use crate::sibling::{Content, Sibling};
+use crate::versions_digest::VersionsDigest;
 
 /// What a replica knows of one object: the unit that is stored, sent and hashed.
 ///
@@ -151,6 +152,13 @@ impl Record {
     #[must_use]
     pub fn same_versions(&self, other: &Self) -> bool {
         self.dots().eq(other.dots())
+    }
+
+    /// The digest of all versions held: equal for two records if and only if they hold the
+    /// [same versions](Self::same_versions).
+    #[must_use]
+    pub fn versions_digest(&self) -> VersionsDigest {
+        VersionsDigest::of(self.dots())
     }
 
     /// Whether the version of that dot is held or known to be replaced.

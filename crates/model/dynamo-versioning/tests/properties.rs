@@ -52,6 +52,17 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
+    fn digests_are_equal_exactly_where_the_versions_are(
+        (left, right) in (any_record(), any_record()),
+    ) {
+        let same = left.same_versions(&right);
+        prop_assert_eq!(left.versions_digest() == right.versions_digest(), same);
+        let (one, other) = (merged(&left, &right), merged(&right, &left));
+        prop_assert_eq!(one.versions_digest(), other.versions_digest());
+        prop_assert_eq!(one.without_values().versions_digest(), one.versions_digest());
+    }
+
+    #[test]
     fn a_dot_set_is_the_set_of_its_dots(left in any_dot_set(), right in any_dot_set(), dot in any_dot()) {
         let (l, r) = (listed(&left), listed(&right));
 
