@@ -39,6 +39,8 @@ pub enum Command {
     Cluster(JsonArguments),
     /// Shows how the partitions are spread, or with --json the whole table.
     Ring(JsonArguments),
+    /// Shows what each replica of an object has, and who is behind.
+    Explain(ExplainArguments),
     /// Writes newline-delimited JSON into a bucket. Running it twice changes nothing.
     Import(ImportArguments),
     /// Prints a bucket as newline-delimited JSON that `import` reads back.
@@ -200,6 +202,17 @@ pub struct BucketSetArguments {
 /// A command that only shows.
 #[derive(Debug, Args)]
 pub struct JsonArguments {
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dynamo explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// What.
+    #[command(flatten)]
+    pub object: ObjectArguments,
     /// Prints JSON.
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod cluster;
+mod explain;
 mod export;
 mod import;
 mod job;
@@ -45,6 +46,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Bucket(command) => bucket::run(&client, command).await,
         Command::Cluster(arguments) => cluster::cluster(&client, &arguments).await,
         Command::Ring(arguments) => cluster::ring(&client, &arguments).await,
+        Command::Explain(arguments) => explain::explain(&client, arguments).await,
         Command::Import(arguments) => import::import(&client, arguments).await,
         Command::Export(arguments) => export::export(&client, arguments).await,
         Command::Verify(arguments) => verify::verify(&client, arguments).await,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dynamo_messages::encoding::PROTOCOL_VERSION;
-use dynamo_messages::{ClusterView, Failure, Reply, Request, RingView};
+use dynamo_messages::{ClusterView, Explanation, Failure, Reply, Request, RingView};
 use dynamo_transport::{Endpoint, EndpointConfig, HelloConfig, Limits};
 use dynamo_types::{Bucket, BucketSettings, Key, NodeId, ObjectName, RequestId};
 use tokio::sync::Semaphore;
@@ -223,6 +223,24 @@ impl Client {
     pub async fn ring(&self) -> Result<RingView, DescribeError> {
         match self.describe(Request::Ring, None).await? {
             Reply::Ring(view) => Ok(view),
+            _ => Err(DescribeError::Unexpected),
+        }
+    }
+
+    /// What each replica of an object has, to find out why a read says what it says. It needs no
+    /// quorum and repairs nothing; a replica that is silent is given up after a second.
+    ///
+    /// # Errors
+    /// See [`DescribeError`].
+    pub async fn explain(&self, bucket: &Bucket, key: &Key) -> Result<Explanation, DescribeError> {
+        let name = name(bucket, key);
+        let course = Course { name: Some(name.clone()), ..Course::default() };
+        let request = |attempt: Attempt| Request::Explain {
+            name: name.clone(),
+            timeout_ms: Some(attempt.timeout_ms),
+        };
+        match self.call(course, request).await?.1 {
+            Reply::Explanation(explanation) => Ok(explanation),
             _ => Err(DescribeError::Unexpected),
         }
     }

@@ -129,7 +129,8 @@ fn lane_of(request: &Request) -> Lane {
         | Request::PutBucket { .. }
         | Request::ListBuckets
         | Request::Cluster
-        | Request::Ring => false,
+        | Request::Ring
+        | Request::Explain { .. } => false,
     };
     Lane::Foreground(u8::from(large))
 }

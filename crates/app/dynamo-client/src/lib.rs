@@ -61,7 +61,10 @@ pub use error::{
 };
 pub use operation::{BucketInfo, Context, Delete, Get, List, Object, Put, Stored};
 
-pub use dynamo_messages::{ClusterView, Invalid, MemberView, Receipt, RingView, SiblingReply};
+pub use dynamo_messages::{
+    ClusterView, Explanation, Invalid, MemberView, Receipt, ReplicaState, ReplicaView, RingView,
+    SiblingReply, SiblingView,
+};
 pub use dynamo_transport::{Identity, Trust};
 pub use dynamo_types::{
     Bucket, BucketSettings, Durability, Key, NodeId, Profile, Reconciliation, RequestId, WallTime,

@@ -12,6 +12,7 @@
 mod body;
 mod buckets;
 mod cluster;
+mod explain;
 mod health;
 mod limits;
 mod objects;

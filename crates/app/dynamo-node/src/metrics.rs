@@ -28,6 +28,7 @@ pub(crate) enum Route {
     List,
     Buckets,
     Cluster,
+    Explain,
     Health,
     Other,
 }
@@ -45,6 +46,9 @@ impl Route {
         if path.starts_with("/v1/buckets") {
             return Self::Buckets;
         }
+        if path.starts_with("/v1/explain/") {
+            return Self::Explain;
+        }
         match path {
             "/v1/cluster" | "/v1/ring" => Self::Cluster,
             "/healthz" | "/readyz" | "/metrics" => Self::Health,
@@ -60,6 +64,7 @@ impl Route {
             Self::List => "list",
             Self::Buckets => "buckets",
             Self::Cluster => "cluster",
+            Self::Explain => "explain",
             Self::Health => "health",
             Self::Other => "other",
         }

@@ -1,5 +1,7 @@
 //! What a client asks, and what it is told.
 
+mod explanation;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,6 +10,8 @@ use dynamo_types::{
     Bucket, BucketSettings, ClusterId, Key, NodeId, ObjectName, Replication, RequestId, WallTime,
 };
 use dynamo_versioning::{Content, Dot};
+
+pub use explanation::{Explanation, ReplicaState, ReplicaView, SiblingView};
 
 /// What a request asks beyond its bucket's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +69,13 @@ pub enum Request {
     Cluster,
     /// The partition table.
     Ring,
+    /// What each replica of an object has. Nothing is repaired, and no quorum is needed.
+    Explain {
+        /// Which object.
+        name: ObjectName,
+        /// How long the client waits, in milliseconds; 2,000 if absent.
+        timeout_ms: Option<u32>,
+    },
 }
 
 /// A put or a delete.
@@ -115,6 +126,8 @@ pub enum Reply {
     Cluster(ClusterView),
     /// The partition table.
     Ring(RingView),
+    /// What each replica of an object has.
+    Explanation(Explanation),
     /// The request was not answered as asked.
     Failed(Failure),
 }

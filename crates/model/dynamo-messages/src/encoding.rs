@@ -21,6 +21,7 @@
 
 mod archive;
 mod error;
+mod explanation;
 mod fields;
 mod numbers;
 mod peer;

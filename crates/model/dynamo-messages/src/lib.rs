@@ -17,8 +17,9 @@ pub mod encoding;
 pub mod peer;
 
 pub use client::{
-    ClusterView, Failure, Invalid, ListPage, MemberView, Mutation, ObjectReply, Options, Receipt,
-    Reply, Request, RingView, SiblingReply,
+    ClusterView, Explanation, Failure, Invalid, ListPage, MemberView, Mutation, ObjectReply,
+    Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView, SiblingReply,
+    SiblingView,
 };
 pub use encoding::{
     ClientFrame, DecodeError, FieldError, PROTOCOL_VERSION, decode_client, decode_peer,

@@ -186,7 +186,8 @@ impl Forward {
             | Reply::Bucket { .. }
             | Reply::Buckets(_)
             | Reply::Cluster(_)
-            | Reply::Ring(_) => self.finish(reply),
+            | Reply::Ring(_)
+            | Reply::Explanation(_) => self.finish(reply),
         }
     }
 

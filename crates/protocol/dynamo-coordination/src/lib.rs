@@ -5,6 +5,7 @@
 //! - [`forward`]: hands a put to a replica that coordinates it, and passes over one that is silent.
 //! - [`known_request`]: asks whether a retried put was made before.
 //! - [`list`]: walks the partitions for the keys of a bucket.
+//! - [`explain`]: asks what each replica of an object has.
 //! - [`hedge_budget`]: keeps hedged reads a small part of all reads.
 //!
 //! Each machine has the same shape: `new`, `handle(now, event)`, `handle_timeout(now)`,
@@ -14,6 +15,7 @@
 
 extern crate alloc;
 
+pub mod explain;
 pub mod forward;
 pub mod get;
 pub mod hedge_budget;

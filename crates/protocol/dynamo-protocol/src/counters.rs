@@ -27,6 +27,8 @@ counters! {
     puts_forwarded,
     /// Listings that this node coordinated.
     lists_coordinated,
+    /// Questions for what the replicas of an object have, that this node coordinated.
+    explanations_coordinated,
     /// Gets whose replicas held different versions.
     gets_that_differed,
     /// Gets that were answered with several siblings.

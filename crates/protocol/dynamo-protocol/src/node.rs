@@ -1,6 +1,7 @@
 //! The node: routes what happens to the machine that it concerns, and does what they ask.
 
 mod buckets;
+mod explains;
 mod forwarding;
 mod gets;
 mod lists;
@@ -281,6 +282,9 @@ impl Node {
             Request::Ring => {
                 let reply = Reply::Ring(self.ring_view());
                 self.answer(origin, reply);
+            }
+            Request::Explain { name, timeout_ms } => {
+                self.explain_requested(origin, name, timeout_ms);
             }
         }
     }

@@ -138,7 +138,7 @@ fn object_json(object: &Object) -> serde_json::Value {
 }
 
 /// RFC 3339 in UTC with microseconds.
-fn time_text(time: WallTime) -> String {
+pub(super) fn time_text(time: WallTime) -> String {
     // Years beyond 9999 cannot be written that way.
     let latest = Duration::from_secs(253_402_300_799);
     let since = Duration::from_micros(time.0).min(latest);

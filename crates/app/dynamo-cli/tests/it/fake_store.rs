@@ -8,19 +8,19 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use dynamo_messages::{
-    ClientFrame, ClusterView, Failure, Invalid, ListPage, MemberView, Mutation, ObjectReply,
-    PROTOCOL_VERSION, Receipt, Reply, Request, RingView, SiblingReply, decode_client,
-    encode_client,
+    ClientFrame, ClusterView, Explanation, Failure, Invalid, ListPage, MemberView, Mutation,
+    ObjectReply, PROTOCOL_VERSION, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView,
+    SiblingReply, SiblingView, decode_client, encode_client,
 };
 use dynamo_transport::certificates::Authority;
 use dynamo_transport::{
     Endpoint, EndpointConfig, Event, HelloConfig, Lane, Limits, PeerName, Role,
 };
 use dynamo_types::{
-    ActorId, Bucket, BucketSettings, ClusterId, Key, NodeId, ObjectName, Profile, Replication,
-    WallTime,
+    ActorId, Bucket, BucketSettings, ClusterId, Key, NodeId, ObjectName, PartitionId, Profile,
+    Replication, RequestId, WallTime,
 };
-use dynamo_versioning::{Content, Dot};
+use dynamo_versioning::{Content, Dot, VersionsDigest};
 use tokio::runtime::Runtime;
 
 /// A store of so many nodes. Their tasks end with it.
@@ -233,6 +233,32 @@ impl Store {
                 replication,
                 replicas: (0..8).map(|p| self.members[p % self.members.len()].node).collect(),
             }),
+            Request::Explain { name, .. } => Reply::Explanation(Explanation {
+                partition: PartitionId(3),
+                replicas: self.members.iter().map(|m| self.replica(m.node, &name)).collect(),
+            }),
+        }
+    }
+
+    /// All nodes hold everything, but for what they lost.
+    fn replica(&self, node: NodeId, name: &ObjectName) -> ReplicaView {
+        let lost = self.lost.contains(&(node, name.key.clone()));
+        let held = self.objects.get(name).filter(|_| !lost);
+        let view = |sibling: &SiblingReply| SiblingView {
+            dot: sibling.dot,
+            tombstone: false,
+            value_bytes: sibling.value.len() as u64,
+            written_at: sibling.written_at,
+            expires_at: None,
+            request: RequestId(0xabc),
+        };
+        ReplicaView {
+            node,
+            state: if held.is_some() { ReplicaState::Present } else { ReplicaState::Missing },
+            digest: held.map(|_| VersionsDigest(0xfeed_beef << 96)),
+            behind: lost,
+            siblings: held.into_iter().flatten().map(view).collect(),
+            context_intervals: u32::from(held.is_some()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `put`, `get`, `delete`, `list`, `bucket`, `cluster`, `ring`.
+//! `put`, `get`, `delete`, `list`, `bucket`, `cluster`, `ring`, `explain`.
 
 use crate::fake_store::{FakeStore, argument, text};
 
@@ -100,4 +100,30 @@ fn a_refusal_says_why_and_ends_with_1() {
     let put = store.dynamo(&["put", "carts", "k", "v", "--context", "garbled"]);
     assert_eq!(put.status.code(), Some(1));
     assert!(text(&put.stderr).contains("not a context of this store"), "{}", text(&put.stderr));
+}
+
+#[test]
+fn an_explanation_says_who_is_behind() {
+    let store = FakeStore::start(3);
+    store.add("carts", b"k", "milk", "text/plain");
+    let all = store.dynamo(&["explain", "carts", "k"]);
+    assert!(all.status.success(), "{}", text(&all.stderr));
+    assert!(text(&all.stdout).ends_with("all replicas agree\n"), "{}", text(&all.stdout));
+
+    store.lose(2, "k");
+    let table = store.dynamo(&["explain", "carts", "k"]);
+    let lines: Vec<Vec<&str>> =
+        text(&table.stdout).lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0].join(" "), "carts/k lies in partition 3");
+    assert_eq!(lines[2][..3], ["node-1", "present", "feedbeef"]);
+    assert_eq!(lines[2][4..6], ["value", "4"]);
+    assert_eq!(lines[3][..3], ["node-2", "missing", "-"]);
+    assert_eq!(lines[5].join(" "), "behind: node-2");
+
+    let json = store.dynamo(&["explain", "carts", "k", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["key"], &json["agree"]), (&"k".into(), &false.into()));
+    assert_eq!(json["behind"], serde_json::json!(["node-2"]));
+    assert_eq!(json["replicas"][1]["digest"], serde_json::Value::Null);
+    assert_eq!(json["replicas"][0]["siblings"][0]["bytes"], 4);
 }

@@ -40,7 +40,7 @@ pub(super) async fn get(State(state): State<Arc<HttpState>>, uri: Uri) -> Respon
 }
 
 async fn get_object(state: &HttpState, uri: &Uri) -> Result<Response<Body>, Problem> {
-    let name = target::object(uri.path())?;
+    let name = target::object(uri.path(), target::OBJECTS)?;
     let mut query = Query::parse(uri.query())?;
     let options = query.options(state.facts.replication)?;
     query.finish()?;
@@ -106,7 +106,7 @@ fn sibling_body(sibling: &SiblingReply) -> SiblingBody {
 }
 
 /// RFC 3339 in UTC with microseconds.
-fn timestamp(at: WallTime) -> String {
+pub(super) fn timestamp(at: WallTime) -> String {
     // Clocks that run wild still give a valid date: the format ends with the year 9999.
     const LAST: Duration = Duration::from_secs(253_402_300_799);
     let since_1970 = Duration::from_micros(at.0).min(LAST);
@@ -164,7 +164,7 @@ struct MutationTarget {
 
 impl MutationTarget {
     fn of(state: &HttpState, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        let name = target::object(uri.path())?;
+        let name = target::object(uri.path(), target::OBJECTS)?;
         let mut query = Query::parse(uri.query())?;
         let options = query.options(state.facts.replication)?;
         query.finish()?;
@@ -259,7 +259,7 @@ pub(super) async fn list(State(state): State<Arc<HttpState>>, uri: Uri) -> Respo
 }
 
 async fn list_keys(state: &HttpState, uri: &Uri) -> Result<Response<Body>, Problem> {
-    let bucket = target::bucket(uri.path(), "/v1/kv/")?;
+    let bucket = target::bucket(uri.path(), target::OBJECTS)?;
     let mut query = Query::parse(uri.query())?;
     let limit = query.limit()?;
     let prefix = query.take("prefix").unwrap_or_default();
@@ -279,9 +279,18 @@ async fn list_keys(state: &HttpState, uri: &Uri) -> Result<Response<Body>, Probl
 /// A key in JSON: its text if it is UTF-8, else its bytes, in a form that cannot be mistaken.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum KeyBody<'a> {
+pub(super) enum KeyBody<'a> {
     Text(&'a str),
     Bytes { base64: String },
+}
+
+impl<'a> KeyBody<'a> {
+    pub(super) fn of(key: &'a Key) -> Self {
+        match str::from_utf8(key.as_bytes()) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Bytes { base64: STANDARD.encode(key.as_bytes()) },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -294,10 +303,7 @@ struct PageBody<'a> {
 }
 
 fn page_response(page: &ListPage) -> Response<Body> {
-    let keys = page.keys.iter().map(|key| match str::from_utf8(key.as_bytes()) {
-        Ok(text) => KeyBody::Text(text),
-        Err(_) => KeyBody::Bytes { base64: STANDARD.encode(key.as_bytes()) },
-    });
+    let keys = page.keys.iter().map(KeyBody::of);
     let last = page.keys.last().filter(|_| page.more);
     let next = last.map(|key| {
         percent_encoding::percent_encode(key.as_bytes(), percent_encoding::NON_ALPHANUMERIC)

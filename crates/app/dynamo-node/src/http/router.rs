@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::problem::{Problem, ProblemKind};
 use super::state::HttpState;
-use super::{buckets, cluster, health, objects};
+use super::{buckets, cluster, explain, health, objects, target};
 use crate::access::{Access, Permission};
 use crate::metrics::Route;
 
@@ -33,6 +33,7 @@ pub(super) fn router(state: &Arc<HttpState>) -> Router {
         .route("/v1/buckets/{bucket}", get(buckets::get).put(buckets::put))
         .route("/v1/cluster", get(cluster::members))
         .route("/v1/ring", get(cluster::ring))
+        .route("/v1/explain/{bucket}/{*key}", get(explain::explain))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -50,11 +51,9 @@ async fn method_not_allowed(request: AxumRequest) -> Response<Body> {
 /// Paths that no route has. A bucket or key that is empty belongs here too, and gets its own name.
 async fn no_such_path(request: AxumRequest) -> Response<Body> {
     let path = request.uri().path();
-    let problem = if path.starts_with("/v1/kv/") && path != "/v1/kv/" {
-        super::target::object(path).err()
-    } else {
-        None
-    };
+    let prefixes = [target::OBJECTS, target::EXPLAIN];
+    let below = prefixes.into_iter().find(|prefix| path.starts_with(prefix) && path != *prefix);
+    let problem = below.and_then(|prefix| target::object(path, prefix).err());
     let problem =
         problem.unwrap_or_else(|| Problem::new(ProblemKind::NotFound, format!("no path `{path}`")));
     std::future::ready(problem.into_response()).await

@@ -15,9 +15,14 @@ use super::problem::{Problem, ProblemKind};
 /// Keys of a page if the request does not say.
 const LIST_LIMIT_DEFAULT: u32 = 100;
 
-/// The object that a path below `/v1/kv/` names.
-pub(super) fn object(path: &str) -> Result<ObjectName, Problem> {
-    let rest = path.strip_prefix("/v1/kv/").unwrap_or("");
+/// Below it lie objects.
+pub(super) const OBJECTS: &str = "/v1/kv/";
+/// Below it lies what the replicas of each object have.
+pub(super) const EXPLAIN: &str = "/v1/explain/";
+
+/// The object that a path names behind the prefix.
+pub(super) fn object(path: &str, prefix: &str) -> Result<ObjectName, Problem> {
+    let rest = path.strip_prefix(prefix).unwrap_or("");
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     let bucket = parse_bucket(bucket)?;
     let key = percent_decode(key, false)
@@ -107,8 +112,13 @@ impl Query {
             Some(b"strict") => true,
             Some(_) => return Err(invalid("`quorum` can only be `strict`".to_owned())),
         };
-        let timeout_ms = self.number("timeout_ms", 1, TIMEOUT_MS_MAX)?;
+        let timeout_ms = self.timeout_ms()?;
         Ok(Options { r, w, strict, timeout_ms })
+    }
+
+    /// How long the client waits.
+    pub(super) fn timeout_ms(&mut self) -> Result<Option<u32>, Problem> {
+        self.number("timeout_ms", 1, TIMEOUT_MS_MAX)
     }
 
     /// How many keys a page shall have.
@@ -145,7 +155,7 @@ mod tests {
             ("/v1/kv/b/a+b", b"a+b"),
             ("/v1/kv/b/..", b".."),
         ] {
-            assert_eq!(&object(path).unwrap().key.as_bytes()[..], expected, "{path}");
+            assert_eq!(&object(path, OBJECTS).unwrap().key.as_bytes()[..], expected, "{path}");
         }
     }
 
@@ -159,10 +169,10 @@ mod tests {
             ("/v1/kv/b%2Fc/k", ProblemKind::InvalidBucket),
             ("/v1/kv/b%/k", ProblemKind::InvalidBucket),
         ] {
-            assert_eq!(object(path).unwrap_err().kind, kind, "{path}");
+            assert_eq!(object(path, OBJECTS).unwrap_err().kind, kind, "{path}");
         }
         let long = format!("/v1/kv/b/{}", "k".repeat(1025));
-        assert_eq!(object(&long).unwrap_err().kind, ProblemKind::InvalidKey);
+        assert_eq!(object(&long, OBJECTS).unwrap_err().kind, ProblemKind::InvalidKey);
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn every_bad_request_gets_its_problem() {
         (head("GET /", ""), 404, "not-found"),
         (head("GET /v1/kv", ""), 404, "not-found"),
         (head("GET /v1/kv/", ""), 404, "not-found"),
-        (head("GET /v1/explain/b/k", ""), 404, "not-found"),
+        (head("GET /v1/nothing/b/k", ""), 404, "not-found"),
         (head("GET /v1/kv/b/", ""), 400, "invalid-key"),
         (head("GET /v1/kv//k", ""), 400, "invalid-bucket"),
         (head("GET /v1/kv/b!/k", ""), 400, "invalid-bucket"),

@@ -9,6 +9,7 @@ mod http_client;
 mod commands;
 mod http_access;
 mod http_errors;
+mod http_explain;
 mod http_objects;
 mod native_clients;
 mod replication;

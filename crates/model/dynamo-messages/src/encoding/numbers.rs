@@ -2,7 +2,7 @@
 
 use dynamo_types::{Durability, Profile, Reconciliation};
 
-use crate::client::Invalid;
+use crate::client::{Invalid, ReplicaState};
 
 /// Kinds of messages, the first byte of each. One range for each direction and a gap behind it, so
 /// that a message sent to the wrong side is refused by its kind.
@@ -27,6 +27,7 @@ pub(super) mod kind {
     pub(in crate::encoding) const REQUEST_LIST_BUCKETS: u8 = 69;
     pub(in crate::encoding) const REQUEST_CLUSTER: u8 = 70;
     pub(in crate::encoding) const REQUEST_RING: u8 = 71;
+    pub(in crate::encoding) const REQUEST_EXPLAIN: u8 = 72;
 
     pub(in crate::encoding) const REPLY_OBJECT: u8 = 128;
     pub(in crate::encoding) const REPLY_STORED: u8 = 129;
@@ -36,6 +37,7 @@ pub(super) mod kind {
     pub(in crate::encoding) const REPLY_CLUSTER: u8 = 133;
     pub(in crate::encoding) const REPLY_RING: u8 = 134;
     pub(in crate::encoding) const REPLY_FAILED: u8 = 135;
+    pub(in crate::encoding) const REPLY_EXPLANATION: u8 = 136;
 }
 
 /// Both directions of an enumeration from one table.
@@ -66,4 +68,8 @@ numbered! { durability_number, durability: Durability {
 numbered! { invalid_number, invalid: Invalid {
     1 => Option, 2 => Context, 3 => ValueTooLarge, 4 => RequestIdReused, 5 => TooManySiblings,
     6 => Settings, 7 => Unsupported,
+} }
+
+numbered! { replica_state_number, replica_state: ReplicaState {
+    1 => Present, 2 => Missing, 3 => Unsure, 4 => Busy, 5 => Unreachable,
 } }

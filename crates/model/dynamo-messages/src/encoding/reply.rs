@@ -11,6 +11,7 @@ use rkyv::{Archive, Serialize};
 
 use super::archive::{Head, read};
 use super::error::{DecodeError, FieldError};
+use super::explanation::{ExplanationWire, explanation_bytes};
 use super::fields::Fields;
 use super::numbers::{invalid, invalid_number, kind};
 use super::request::{SettingsWire, text_bytes};
@@ -125,6 +126,7 @@ pub(super) fn kind_of(reply: &Reply) -> u8 {
         Reply::Cluster(_) => kind::REPLY_CLUSTER,
         Reply::Ring(_) => kind::REPLY_RING,
         Reply::Failed(_) => kind::REPLY_FAILED,
+        Reply::Explanation(_) => kind::REPLY_EXPLANATION,
     }
 }
 
@@ -141,6 +143,7 @@ pub(super) fn payload_bytes(reply: &Reply) -> usize {
         Reply::Buckets(buckets) => buckets.len() * 128,
         Reply::Cluster(view) => view.members.len() * 256,
         Reply::Ring(view) => view.replicas.len() * 8,
+        Reply::Explanation(explanation) => explanation_bytes(explanation),
         Reply::Bucket { .. } | Reply::Failed(_) => 0,
     }
 }
@@ -186,6 +189,7 @@ pub(super) fn encode(reply: &Reply, head: &mut Head) {
             replication: view.replication.get(),
             replicas: view.replicas.iter().map(|node| node.0).collect(),
         }),
+        Reply::Explanation(explanation) => head.archive(&ExplanationWire::of(explanation)),
         Reply::Failed(failure) => head.archive(&failed_wire(failure)),
     }
 }
@@ -302,6 +306,10 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<Reply, Deco
         kind::REPLY_FAILED => {
             let (wire, fields) = read::<FailedWire>("failed", body, frame)?;
             Ok(Reply::Failed(read_failure(fields, wire)?))
+        }
+        kind::REPLY_EXPLANATION => {
+            let (wire, fields) = read::<ExplanationWire>("explanation", body, frame)?;
+            Ok(Reply::Explanation(wire.read(fields)?))
         }
         _ => Err(DecodeError::UnknownKind { kind }),
     }

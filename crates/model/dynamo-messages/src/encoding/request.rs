@@ -136,6 +136,12 @@ struct ListWire {
 }
 
 #[derive(Archive, Serialize)]
+struct ExplainWire {
+    name: NameWire,
+    timeout_ms: Option<u32>,
+}
+
+#[derive(Archive, Serialize)]
 struct BucketWire {
     bucket: Bytes,
 }
@@ -217,6 +223,10 @@ pub(super) fn encode(id: u64, request: &Request) -> Bytes {
         Request::ListBuckets => head = Head::new(kind::REQUEST_LIST_BUCKETS, id, 0),
         Request::Cluster => head = Head::new(kind::REQUEST_CLUSTER, id, 0),
         Request::Ring => head = Head::new(kind::REQUEST_RING, id, 0),
+        Request::Explain { name, timeout_ms } => {
+            head = Head::new(kind::REQUEST_EXPLAIN, id, name.key.as_bytes().len());
+            head.archive(&ExplainWire { name: NameWire::of(name), timeout_ms: *timeout_ms });
+        }
     }
     head.finish()
 }
@@ -256,6 +266,13 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<Request, De
         kind::REQUEST_LIST_BUCKETS => Ok(Request::ListBuckets),
         kind::REQUEST_CLUSTER => Ok(Request::Cluster),
         kind::REQUEST_RING => Ok(Request::Ring),
+        kind::REQUEST_EXPLAIN => {
+            let (wire, fields) = read::<ExplainWire>("explain", body, frame)?;
+            Ok(Request::Explain {
+                name: fields.name(&wire.name)?,
+                timeout_ms: wire.timeout_ms.as_ref().map(|ms| ms.to_native()),
+            })
+        }
         _ => Err(DecodeError::UnknownKind { kind }),
     }
 }

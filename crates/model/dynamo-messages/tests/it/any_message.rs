@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dynamo_messages::*;
 use dynamo_types::*;
 use dynamo_versioning::testing::{any_content, any_dot, any_encodable_record};
-use dynamo_versioning::{BodyDigest, Dot, Hlc, Record};
+use dynamo_versioning::{BodyDigest, Dot, Hlc, Record, VersionsDigest};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -91,6 +91,8 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::ListBuckets),
         Just(Request::Cluster),
         Just(Request::Ring),
+        (name(), any::<Option<u32>>())
+            .prop_map(|(name, timeout_ms)| Request::Explain { name, timeout_ms }),
     ]
 }
 
@@ -149,6 +151,44 @@ fn replication() -> impl Strategy<Value = Replication> {
     (1..=Replication::MAX).prop_map(|n| Replication::new(n).unwrap())
 }
 
+fn sibling_view() -> impl Strategy<Value = SiblingView> {
+    (any_dot(), any::<bool>(), any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<u128>())
+        .prop_map(|(dot, tombstone, value_bytes, written_at, expires_at, request)| SiblingView {
+            dot,
+            tombstone,
+            value_bytes,
+            written_at: WallTime(written_at),
+            expires_at: expires_at.map(WallTime),
+            request: RequestId(request),
+        })
+}
+
+fn explanation() -> impl Strategy<Value = Explanation> {
+    let state = proptest::sample::select(vec![
+        ReplicaState::Present,
+        ReplicaState::Missing,
+        ReplicaState::Unsure,
+        ReplicaState::Busy,
+        ReplicaState::Unreachable,
+    ]);
+    let siblings = vec(sibling_view(), 0..4);
+    let fixed = any::<(u64, Option<u128>, bool, u32)>();
+    let replica = (fixed, state, siblings).prop_map(
+        |((node, digest, behind, context_intervals), state, siblings)| ReplicaView {
+            node: NodeId(node),
+            state,
+            digest: digest.map(VersionsDigest),
+            behind,
+            siblings,
+            context_intervals,
+        },
+    );
+    (any::<u16>(), vec(replica, 0..4)).prop_map(|(partition, replicas)| Explanation {
+        partition: PartitionId(partition),
+        replicas,
+    })
+}
+
 fn reply() -> impl Strategy<Value = Reply> {
     let receipt = any::<[u8; 5]>().prop_map(|[copies, synced, nodes, zones, hints]| Receipt {
         copies,
@@ -185,6 +225,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             }
         ),
         failure().prop_map(Reply::Failed),
+        explanation().prop_map(Reply::Explanation),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dynamo_messages::*;
 use dynamo_types::*;
-use dynamo_versioning::{BodyDigest, Content, Dot, DotSet, Hlc, Record, Sibling};
+use dynamo_versioning::{BodyDigest, Content, Dot, DotSet, Hlc, Record, Sibling, VersionsDigest};
 
 pub(crate) fn name() -> ObjectName {
     ObjectName { bucket: Bucket::new("carts").unwrap(), key: Key::new("customer/42").unwrap() }
@@ -163,6 +163,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("request_list_buckets", Request::ListBuckets),
         ("request_cluster", Request::Cluster),
         ("request_ring", Request::Ring),
+        ("request_explain", Request::Explain { name: name(), timeout_ms: Some(1200) }),
     ]
 }
 
@@ -236,7 +237,36 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         ("reply_failed_unknown", Reply::Failed(Failure::OutcomeUnknown { reached: 1, needed: 2 })),
         ("reply_failed_overloaded", Reply::Failed(Failure::Overloaded { retry_after_ms: 20 })),
         ("reply_failed_disk", Reply::Failed(Failure::StorageFailed)),
+        ("reply_explanation", Reply::Explanation(explanation())),
     ]
+}
+
+fn explanation() -> Explanation {
+    let sibling = SiblingView {
+        dot: dot(),
+        tombstone: true,
+        value_bytes: 4,
+        written_at: WallTime(1_700_000_000_000_000),
+        expires_at: Some(WallTime(99)),
+        request: RequestId(0x2222),
+    };
+    let silent = ReplicaView {
+        node: NodeId(3),
+        state: ReplicaState::Unreachable,
+        digest: None,
+        behind: false,
+        siblings: Vec::new(),
+        context_intervals: 0,
+    };
+    let present = ReplicaView {
+        node: NodeId(1),
+        state: ReplicaState::Present,
+        digest: Some(VersionsDigest(0x0123_4567)),
+        behind: true,
+        siblings: vec![sibling],
+        context_intervals: 5,
+    };
+    Explanation { partition: PartitionId(513), replicas: vec![present, silent] }
 }
 
 /// Every sample as a frame.

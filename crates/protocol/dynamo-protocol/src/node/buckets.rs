@@ -209,7 +209,8 @@ impl Node {
             Operation::Forward { .. }
             | Operation::List(_)
             | Operation::ListQuestion { .. }
-            | Operation::SetBucket(_) => None,
+            | Operation::SetBucket(_)
+            | Operation::Explain(_) => None,
         }
     }
 

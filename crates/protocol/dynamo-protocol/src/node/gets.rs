@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use dynamo_coordination::explain::ExplainEvent;
 use dynamo_coordination::get::{Get, GetEffect, GetEvent, GetPlan};
 use dynamo_messages::{
     Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead,
@@ -209,6 +210,10 @@ impl Node {
 
     pub(super) fn read_reply_received(&mut self, from: NodeId, reply: ReplicaReadReply) {
         let operation = reply.operation;
+        if self.is_explaining(operation) {
+            // What a replica has does not depend on the bucket's settings.
+            return self.read_answered(operation, from, reply.outcome, reply.known);
+        }
         let Some(bucket) = self.bucket_of(operation) else {
             return;
         };
@@ -243,6 +248,9 @@ impl Node {
             Some(Operation::Check { mut machine, intent }) => {
                 machine.answered(now, from, &outcome, known);
                 self.drive_check(id, machine, intent);
+            }
+            Some(Operation::Explain(explain)) => {
+                self.explain_event(id, explain, ExplainEvent::Answered { from, outcome });
             }
             Some(other) => self.keep(id, other),
             None => {}

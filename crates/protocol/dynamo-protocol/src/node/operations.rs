@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
+use dynamo_coordination::explain::{Explain, ExplainEvent};
 use dynamo_coordination::forward::{Forward, ForwardEvent};
 use dynamo_coordination::get::{Get, GetEvent};
 use dynamo_coordination::known_request::KnownRequestCheck;
@@ -67,6 +68,15 @@ pub(super) struct ListOperation {
     pub(super) questions: BTreeMap<OperationId, (NodeId, PartitionId)>,
 }
 
+/// A question for what the replicas of an object have, under way.
+#[derive(Debug)]
+pub(super) struct ExplainOperation {
+    pub(super) machine: Explain,
+    pub(super) origin: Origin,
+    pub(super) name: ObjectName,
+    pub(super) deadline: Instant,
+}
+
 /// Something under way.
 #[derive(Debug)]
 #[expect(
@@ -96,6 +106,7 @@ pub(super) enum Operation {
         deadline: Instant,
     },
     SetBucket(SetBucket),
+    Explain(ExplainOperation),
 }
 
 impl Node {
@@ -110,6 +121,7 @@ impl Node {
             Operation::List(list) => list.machine.poll_timeout(),
             Operation::ListQuestion { deadline, .. } => Some(*deadline),
             Operation::SetBucket(set) => Some(set.deadline),
+            Operation::Explain(explain) => explain.machine.poll_timeout(),
         };
         self.timers.set(id, at);
         if at.is_some() {
@@ -147,6 +159,10 @@ impl Node {
             }
             Some(Operation::ListQuestion { .. }) | None => {}
             Some(Operation::SetBucket(set)) => self.set_bucket_timed_out(set),
+            Some(Operation::Explain(mut explain)) => {
+                explain.machine.handle_timeout(now);
+                self.drive_explain(id, explain);
+            }
         }
     }
 
@@ -175,6 +191,9 @@ impl Node {
                 list.questions.retain(|_, (asked, _)| *asked != node);
                 list.machine.lost(node);
                 self.drive_list(id, list);
+            }
+            Some(Operation::Explain(explain)) => {
+                self.explain_event(id, explain, ExplainEvent::Lost { node });
             }
             Some(
                 other @ (Operation::Minting(_)

@@ -4,6 +4,7 @@
 
 mod buckets;
 mod cluster;
+mod explains;
 mod gets;
 mod known;
 mod puts;

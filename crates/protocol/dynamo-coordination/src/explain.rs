@@ -1,0 +1,225 @@
+//! Asking what each replica of an object has.
+//!
+//! Every replica that can be reached is asked, and the answer waits for all of them, but never
+//! longer than a second: it is there for the hour in which something does not answer. There is no
+//! quorum, nothing is hidden by a view, and nothing is repaired, so that asking changes nothing.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use dynamo_messages::{Explanation, ReadOutcome, ReplicaState, ReplicaView, SiblingView};
+use dynamo_types::{Instant, NodeId, PartitionId};
+use dynamo_versioning::{Record, Sibling};
+
+use crate::pieces::PieceTally;
+
+/// How long silent replicas are waited for: long against any answer, short against patience.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Whom to ask.
+#[derive(Debug, Clone)]
+pub struct ExplainPlan {
+    /// Where the object lies.
+    pub partition: PartitionId,
+    /// The replica set, each with whether it can be reached.
+    pub replicas: Vec<(NodeId, bool)>,
+    /// When the client gives up.
+    pub deadline: Instant,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum ExplainEvent {
+    /// A replica answered, or sent a piece of its answer.
+    Answered {
+        /// Which.
+        from: NodeId,
+        /// What it has.
+        outcome: ReadOutcome,
+    },
+    /// A replica will not answer: its connection broke.
+    Lost {
+        /// Which.
+        node: NodeId,
+    },
+}
+
+/// What shall be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExplainEffect {
+    /// Ask a replica, for all values: their lengths are part of the answer.
+    Ask {
+        /// Which.
+        node: NodeId,
+    },
+    /// Tell the client. Emitted once.
+    Explained(Explanation),
+}
+
+/// What is known of one replica.
+#[derive(Debug)]
+enum Answer {
+    /// Pieces of its record so far.
+    Waiting(Record, PieceTally),
+    Whole(Record),
+    Without(ReplicaState),
+}
+
+/// The machine of one explanation.
+#[derive(Debug)]
+pub struct Explain {
+    partition: PartitionId,
+    replicas: Vec<(NodeId, Answer)>,
+    ends: Instant,
+    done: bool,
+    effects: VecDeque<ExplainEffect>,
+}
+
+impl Explain {
+    /// Asks every replica that can be reached.
+    #[must_use]
+    pub fn new(plan: ExplainPlan, now: Instant) -> Self {
+        let mut effects = VecDeque::new();
+        let replicas = plan.replicas.into_iter().map(|(node, reachable)| {
+            if !reachable {
+                return (node, Answer::Without(ReplicaState::Unreachable));
+            }
+            effects.push_back(ExplainEffect::Ask { node });
+            (node, Answer::Waiting(Record::new(), PieceTally::default()))
+        });
+        let mut explain = Self {
+            partition: plan.partition,
+            replicas: replicas.collect(),
+            ends: plan.deadline.min(now + WAIT_MAX),
+            done: false,
+            effects,
+        };
+        explain.settle();
+        explain
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, event: ExplainEvent) {
+        match event {
+            ExplainEvent::Answered { from, outcome } => self.answered(from, outcome),
+            ExplainEvent::Lost { node } => {
+                if let Some(answer) = self.awaited(node) {
+                    *answer = Answer::Without(ReplicaState::Unreachable);
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// Fires what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.ends {
+            self.finish();
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (!self.done).then_some(self.ends)
+    }
+
+    /// What shall be done next.
+    pub fn poll_effect(&mut self) -> Option<ExplainEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether the client was told.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done && self.effects.is_empty()
+    }
+
+    /// The answer of a replica that is still waited for.
+    fn awaited(&mut self, node: NodeId) -> Option<&mut Answer> {
+        let replica = self.replicas.iter_mut().find(|(replica, _)| *replica == node);
+        replica.map(|(_, answer)| answer).filter(|answer| matches!(answer, Answer::Waiting(..)))
+    }
+
+    fn answered(&mut self, from: NodeId, outcome: ReadOutcome) {
+        let Some(answer) = self.awaited(from) else { return };
+        let Answer::Waiting(record, pieces) = answer else { return };
+        match outcome {
+            ReadOutcome::Piece { record: piece, at, .. } => {
+                record.merge(&piece);
+                if pieces.count(at) {
+                    *answer = Answer::Whole(core::mem::take(record));
+                }
+            }
+            ReadOutcome::Missing => *answer = Answer::Without(ReplicaState::Missing),
+            ReadOutcome::Unsure => *answer = Answer::Without(ReplicaState::Unsure),
+            ReadOutcome::Overloaded => *answer = Answer::Without(ReplicaState::Busy),
+        }
+    }
+
+    fn settle(&mut self) {
+        if !self.replicas.iter().any(|(_, answer)| matches!(answer, Answer::Waiting(..))) {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.done {
+            return;
+        }
+        self.done = true;
+        let mut together = Record::new();
+        for (_, answer) in &self.replicas {
+            if let Answer::Whole(record) = answer {
+                together.merge(record);
+            }
+        }
+        let replicas = core::mem::take(&mut self.replicas);
+        let replicas = replicas.into_iter().map(|(node, answer)| view(node, &answer, &together));
+        let replicas = replicas.collect();
+        let explanation = Explanation { partition: self.partition, replicas };
+        self.effects.push_back(ExplainEffect::Explained(explanation));
+    }
+}
+
+fn view(node: NodeId, answer: &Answer, together: &Record) -> ReplicaView {
+    let without = |state, behind| ReplicaView {
+        node,
+        state,
+        digest: None,
+        behind,
+        siblings: Vec::new(),
+        context_intervals: 0,
+    };
+    match answer {
+        Answer::Whole(record) => ReplicaView {
+            node,
+            state: ReplicaState::Present,
+            digest: Some(record.versions_digest()),
+            behind: !record.same_versions(together),
+            siblings: record.siblings().iter().map(sibling_view).collect(),
+            context_intervals: u32::try_from(record.context().interval_count()).unwrap_or(u32::MAX),
+        },
+        Answer::Without(state) => {
+            let lacks = *state == ReplicaState::Missing && !together.siblings().is_empty();
+            without(*state, lacks)
+        }
+        // A part of an answer tells nothing: what it lacks may still be on its way.
+        Answer::Waiting(..) => without(ReplicaState::Unreachable, false),
+    }
+}
+
+fn sibling_view(sibling: &Sibling) -> SiblingView {
+    SiblingView {
+        dot: sibling.dot,
+        tombstone: sibling.is_tombstone(),
+        value_bytes: sibling.value_bytes() as u64,
+        written_at: sibling.hlc.wall(),
+        expires_at: sibling.expires_at,
+        request: sibling.request,
+    }
+}
+
+#[cfg(test)]
+mod tests;

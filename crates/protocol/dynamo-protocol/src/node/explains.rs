@@ -1,0 +1,71 @@
+//! Explanations at their coordinator, which need not be a replica.
+
+use dynamo_coordination::explain::{Explain, ExplainEffect, ExplainEvent, ExplainPlan};
+use dynamo_messages::{OperationId, Options, PeerMessage, ReplicaRead, Reply};
+use dynamo_types::{ObjectName, Position};
+
+use super::Node;
+use super::operations::{ExplainOperation, Operation, Origin};
+
+/// Values are never left out: only a whole record tells how long they are.
+const VALUE_BYTES_MAX: u32 = u32::MAX;
+
+impl Node {
+    pub(super) fn explain_requested(
+        &mut self,
+        origin: Origin,
+        name: ObjectName,
+        timeout_ms: Option<u32>,
+    ) {
+        let deadline = match self.deadline(&Options { timeout_ms, ..Options::default() }) {
+            Ok(deadline) => deadline,
+            Err(failure) => return self.fail(origin, failure),
+        };
+        self.counters.explanations_coordinated += 1;
+        let (partition, set) = self.config.layout.replicas_of(Position::of_object(&name));
+        let replicas = set.iter().map(|node| (node, self.is_reachable(node))).collect();
+        let plan = ExplainPlan { partition, replicas, deadline };
+        let machine = Explain::new(plan, self.now.monotonic);
+        let id = self.new_operation();
+        self.drive_explain(id, ExplainOperation { machine, origin, name, deadline });
+    }
+
+    /// Does what an explanation asks.
+    pub(super) fn drive_explain(&mut self, id: OperationId, mut explain: ExplainOperation) {
+        while let Some(effect) = explain.machine.poll_effect() {
+            match effect {
+                ExplainEffect::Ask { node } if node == self.config.node => {
+                    self.read_here(id, &explain.name, VALUE_BYTES_MAX, None);
+                }
+                ExplainEffect::Ask { node } => {
+                    let read = ReplicaRead {
+                        operation: id,
+                        name: explain.name.clone(),
+                        value_bytes_max: VALUE_BYTES_MAX,
+                        known: None,
+                        remaining_ms: self.remaining_ms(explain.deadline),
+                    };
+                    self.send(node, Self::lane_of(&explain.name), PeerMessage::Read(read));
+                }
+                ExplainEffect::Explained(explanation) => {
+                    self.answer(explain.origin, Reply::Explanation(explanation));
+                }
+            }
+        }
+        self.keep(id, Operation::Explain(explain));
+    }
+
+    pub(super) fn explain_event(
+        &mut self,
+        id: OperationId,
+        mut explain: ExplainOperation,
+        event: ExplainEvent,
+    ) {
+        explain.machine.handle(event);
+        self.drive_explain(id, explain);
+    }
+
+    pub(super) fn is_explaining(&self, id: OperationId) -> bool {
+        matches!(self.operations.get(&id), Some(Operation::Explain(_)))
+    }
+}
