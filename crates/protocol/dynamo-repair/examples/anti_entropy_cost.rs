@@ -3,13 +3,16 @@
 //! `cargo run --release -p dynamo-repair --example anti_entropy_cost [RECORDS [WRITES...]]`
 //!
 //! One replica missed so many writes, half of them updates and half new records. The pause is left
-//! out. Bytes are those that the messages state, in both directions. Processor time is not measured
-//! here: `finding` is how long both sides took together on this machine, memory scans included.
+//! out. Bytes are those that the messages state, in both directions. `finding` is how long both sides
+//! took together on this machine, one after the other, scans of memory included.
+//!
+//! Before that: how long the reconciliation of one leaf takes, for each of its records.
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
 
 use std::time::Duration;
 
-use dynamo_merkle::SumTree;
+use dynamo_merkle::iblt::{Decoder, Encoder, ItemId, ItemSet, Progress, Salt};
+use dynamo_merkle::{ItemDigest, SumTree};
 use dynamo_repair::anti_entropy::{RootsQuestion, SessionConfig};
 
 use two_replicas::{Replica, compare};
@@ -23,6 +26,9 @@ fn main() -> Result<(), std::num::ParseIntError> {
     let mut writes: Vec<u32> = arguments.collect::<Result<_, _>>()?;
     if writes.is_empty() {
         writes = vec![0, 1, 10, 100, 1_000, 10_000, 100_000];
+    }
+    for differences in [0, 9, 90, 900] {
+        print_leaf(differences);
     }
     println!("{records} records");
     println!(
@@ -73,6 +79,51 @@ fn print_row(here: &mut Replica, there: &mut Replica, writes: u32) {
     assert_eq!(report.here.len(), writes as usize, "exactly what was missed");
     assert_eq!(report.there.len(), writes as usize, "on both sides");
     assert_eq!(report.agreed, [0, 0], "no leaf differs without a difference");
+}
+
+fn print_leaf(differences: u32) {
+    const RECORDS: u32 = 4_000;
+    const SESSIONS: u32 = 50;
+    let digests: Vec<ItemDigest> =
+        (0..RECORDS + differences).map(|number| two_replicas::item(number, 1).1.digest).collect();
+    // The quickest session counts: the others were interrupted by what else the machine does.
+    let (mut quickest, mut symbols) = ([Duration::MAX; 2], 0);
+    for session in 0..SESSIONS {
+        let set = |digests: &[ItemDigest]| {
+            let ids = digests.iter().map(|digest| ItemId::of(Salt(session.into()), *digest));
+            ItemSet::new(ids).expect("no two digests are the same")
+        };
+        let started = clock();
+        let mut encoder = Encoder::new(set(&digests[..RECORDS as usize]));
+        let mut encoding = started.elapsed();
+        let started = clock();
+        let mut decoder = Decoder::new(set(&digests[differences as usize..]));
+        let mut decoding = started.elapsed();
+        let mut batch = 4;
+        loop {
+            let started = clock();
+            let made = encoder.batch(batch);
+            encoding += started.elapsed();
+            let started = clock();
+            let progress = decoder.receive(&made).expect("symbols of a set");
+            decoding += started.elapsed();
+            if progress == Progress::Done {
+                break;
+            }
+            let guessed = (decoder.estimate() * 5 / 4).saturating_sub(decoder.received());
+            batch = guessed.min(decoder.received() * 2).max(decoder.received() / 10).max(2);
+        }
+        assert_eq!(decoder.difference().len(), 2 * differences as usize);
+        symbols += decoder.received();
+        quickest = [quickest[0].min(encoding), quickest[1].min(decoding)];
+    }
+    println!(
+        "{RECORDS} records a leaf, {} items differ: {} symbols, {} ns a record to make them, {} ns to decode",
+        2 * differences,
+        symbols / SESSIONS,
+        quickest[0].as_nanos() / u128::from(RECORDS),
+        quickest[1].as_nanos() / u128::from(RECORDS),
+    );
 }
 
 #[expect(clippy::disallowed_methods, reason = "a stopwatch of a program that measures")]

@@ -213,6 +213,28 @@ fn an_empty_replica_is_told_everything() {
 }
 
 #[test]
+fn symbols_that_do_not_add_up_lead_to_the_list() {
+    for damage in [0, 1, 2] {
+        let (mut here, mut there) =
+            (replica(1, (0..3000).map(|n| (n, 1))), replica(1, (2..3002).map(|n| (n, 1))));
+        let config = SessionConfig::default();
+        let report = compare(&mut here, &mut there, config, 7, |_, _, _, answer| {
+            let Some(Answer::Symbols { totals, symbols, .. }) = answer else { return };
+            match (damage, totals) {
+                (0, Some(totals)) => totals.sum ^= 1,
+                (1, _) => symbols[0].sum ^= 1,
+                (2, _) => symbols[0].count += 1,
+                _ => {}
+            }
+        });
+        let outcome = report.outcome();
+        assert!(outcome.lists > 0 && outcome.lists == outcome.leaves, "{outcome:?}");
+        assert!(outcome.complete);
+        assert_eq!(sorted(report.here), truly_differing(&here, &there), "damage {damage}");
+    }
+}
+
+#[test]
 fn a_leaf_that_cannot_be_read_holds_up_no_other() {
     for broken_side in [0, 1] {
         let mut replicas =

@@ -1,6 +1,7 @@
 //! Two replicas of the only partition of a ring, and a network of fixed delay between them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use dynamo_merkle::{ItemDigest, NodePath, SumTree, TreeKey};
@@ -12,6 +13,8 @@ use dynamo_types::{Bucket, Instant, Key, ObjectName, PartitionCount, PartitionId
 
 /// How long a message takes.
 pub(crate) const DELAY: Duration = Duration::from_millis(500);
+
+static KEY: LazyLock<TreeKey> = LazyLock::new(|| TreeKey::derive(&[5; 32]));
 
 /// What one node holds.
 #[derive(Clone)]
@@ -33,9 +36,7 @@ pub(crate) fn item(number: u32, version: u32) -> (Position, LeafItem) {
         key: Key::new(format!("customer-{number:07}")).expect("a key"),
     };
     let position = Position::of_object(&name);
-    // A key of its own in each process would do as well.
-    let key = TreeKey::derive(&[5; 32]);
-    let digest = ItemDigest::of(&key, &position.0.to_be_bytes(), &version.to_be_bytes());
+    let digest = ItemDigest::of(&KEY, &position.0.to_be_bytes(), &version.to_be_bytes());
     (position, LeafItem { name, digest })
 }
 
