@@ -53,7 +53,7 @@ impl Names {
 /// One line a version; one without a version for a replica that showed none.
 fn rows(replica: &ReplicaView, names: &Names) -> Vec<Vec<String>> {
     let dash = || "-".to_owned();
-    // Equal at a glance: the eight digits tell any two versions of a key apart.
+    // To be compared at a glance; --json has all of it.
     let digest = replica.digest.map(|digest| digest.to_string()[..8].to_owned());
     let begin = |first: bool| match first {
         true => vec![
@@ -86,16 +86,16 @@ fn verdict(explanation: &Explanation, names: &Names) -> String {
     if explanation.agrees() {
         return "all replicas agree".to_owned();
     }
+    let told = |replica: &ReplicaView| {
+        matches!(replica.state, ReplicaState::Present | ReplicaState::Missing)
+    };
     let mut parts = Vec::new();
     if explanation.behind().next().is_some() {
         parts.push(format!("behind: {}", names.list(explanation.behind())));
-    } else {
+    } else if explanation.replicas.iter().any(told) {
         parts.push("those that answered agree".to_owned());
     }
-    let silent = explanation
-        .replicas
-        .iter()
-        .filter(|replica| !matches!(replica.state, ReplicaState::Present | ReplicaState::Missing));
+    let silent = explanation.replicas.iter().filter(|replica| !told(replica));
     let silent = names.list(silent.map(|replica| replica.node));
     if !silent.is_empty() {
         parts.push(format!("unknown: {silent}"));
