@@ -21,9 +21,9 @@ fn main() {
     };
     let (seeds, seconds) = (number(4), number(300));
     println!(
-        "| n | local health | all know (ms) | bytes/s per node | false downs: 5 % loss | 10 % stall |"
+        "| n | local health | all know (ms) | bytes/s per node | false downs: 5 % loss | 10 % stall: of others | of those |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for nodes in [5, 10, 50, 100] {
         for local_health in [false, true] {
             let config = SwimConfig { local_health, ..SwimConfig::default() };
@@ -34,7 +34,8 @@ fn main() {
 
 /// Measures one size.
 fn line(nodes: usize, config: &SwimConfig, seeds: u64, duration: Duration) -> String {
-    let (mut known, mut traffic, mut lost, mut stalled) = (vec![], 0, 0, 0);
+    let (mut known, mut traffic, mut lost) = (vec![], 0, 0);
+    let (mut healthy, mut stalled) = (0, 0);
     for seed in 0..seeds {
         let mut world = World::new(nodes, config.clone(), Weather::default(), seed);
         world.run_until(Duration::from_secs(60), World::all_agree).expect("they find each other");
@@ -46,27 +47,35 @@ fn line(nodes: usize, config: &SwimConfig, seeds: u64, duration: Duration) -> St
         known.push(took.map_or(u128::MAX, |took| took.as_millis()));
 
         let loss = Weather { loss_permille: 50, ..Weather::default() };
-        lost += false_downs(nodes, config, loss, seed, duration);
+        lost += false_downs(nodes, config, loss, seed, duration).0;
         let stalls = Weather { stalling: nodes.div_ceil(10), ..Weather::default() };
-        stalled += false_downs(nodes, config, stalls, seed, duration);
+        let (of_others, of_those) = false_downs(nodes, config, stalls, seed, duration);
+        healthy += of_others;
+        stalled += of_those;
     }
     known.sort_unstable();
     let (fastest, slowest) = (known[0], known[known.len() - 1]);
     let per_node = traffic as u64 / seeds;
     let switch = if config.local_health { "on" } else { "off" };
-    format!("| {nodes} | {switch} | {fastest}-{slowest} | {per_node} | {lost} | {stalled} |")
+    format!(
+        "| {nodes} | {switch} | {fastest}-{slowest} | {per_node} | {lost} | {healthy} | {stalled} |"
+    )
 }
 
+/// Of members that never stall, and of those that do.
 fn false_downs(
     nodes: usize,
     config: &SwimConfig,
     weather: Weather,
     seed: u64,
     duration: Duration,
-) -> usize {
+) -> (usize, usize) {
+    let stalling = weather.stalling;
     let mut world = World::new(nodes, config.clone(), weather, seed);
     world.run_for(Duration::from_secs(5));
     world.changes.clear();
     world.run_for(duration);
-    world.false_downs()
+    let all = world.false_downs();
+    let of_those = world.false_downs_among(0..stalling);
+    (all - of_those, of_those)
 }

@@ -1,6 +1,7 @@
 //! Many detectors in one thread under a virtual clock, with a network that delays and loses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -233,8 +234,16 @@ impl World {
 
     /// Opinions that a node is down which is alive, one for each node that came to hold it.
     pub(crate) fn false_downs(&self) -> usize {
-        let is_false =
-            |change: &&Change| !change.is_up && self.machines[change.subject].swim.is_some();
+        self.false_downs_among(0..self.machines.len())
+    }
+
+    /// Those about some nodes only.
+    pub(crate) fn false_downs_among(&self, subjects: Range<Place>) -> usize {
+        let is_false = |change: &&Change| {
+            !change.is_up
+                && subjects.contains(&change.subject)
+                && self.machines[change.subject].swim.is_some()
+        };
         self.changes.iter().filter(is_false).count()
     }
 
