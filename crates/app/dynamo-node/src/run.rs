@@ -8,7 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dynamo_membership::{Genesis, GenesisMember};
+use dynamo_membership::Genesis;
 use dynamo_messages::encoding::PROTOCOL_VERSION;
 use dynamo_protocol::{Column, MemberInfo, Node, NodeConfig, StartError};
 use dynamo_storage::{DirectoryStamp, OpenError, ScanError, StampError, StorageEngine};
@@ -250,24 +250,13 @@ fn node_config(
         node,
         cluster: genesis.cluster,
         cluster_secret: secret.0,
-        members: genesis.members.iter().map(member_info).collect(),
+        members: genesis.members.iter().map(MemberInfo::from).collect(),
         layout: genesis.layout(),
         limits: settings.limits,
         timing: settings.timing,
         requests_max: settings.requests_max,
         bytes_in_flight_max: settings.bytes_in_flight_max,
         retries_remembered_max: settings.retries_remembered_max,
-    }
-}
-
-fn member_info(member: &GenesisMember) -> MemberInfo {
-    MemberInfo {
-        node: member.node,
-        name: member.name.clone(),
-        address: member.address.clone(),
-        http_address: member.http_address.clone(),
-        weight: member.weight,
-        zone: member.zone.to_string(),
     }
 }
 

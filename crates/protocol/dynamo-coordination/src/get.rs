@@ -219,12 +219,6 @@ impl Get {
         self.phase == Phase::Done && self.effects.is_empty()
     }
 
-    /// Asked and still silent: they were slow, if the deadline has passed.
-    #[must_use]
-    pub fn waiting(&self) -> &[NodeId] {
-        &self.waiting
-    }
-
     fn ask_next(&mut self) -> bool {
         let Some(&node) = self.plan.replicas.get(self.next) else {
             return false;

@@ -164,7 +164,7 @@ impl PutAcknowledgements {
     }
 
     /// Replicas that have not answered.
-    pub fn waiting(&self) -> impl Iterator<Item = NodeId> {
+    fn waiting(&self) -> impl Iterator<Item = NodeId> {
         let waiting = self.standing.iter().filter(|(_, s)| *s == Standing::Waiting);
         waiting.map(|(node, _)| *node)
     }

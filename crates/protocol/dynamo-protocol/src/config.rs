@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
+use dynamo_membership::GenesisMember;
 use dynamo_ring::Layout;
 use dynamo_types::{ClusterId, Limits, NodeId};
 
@@ -23,6 +24,19 @@ pub struct MemberInfo {
     pub weight: u32,
     /// Its failure zone.
     pub zone: String,
+}
+
+impl From<&GenesisMember> for MemberInfo {
+    fn from(member: &GenesisMember) -> Self {
+        Self {
+            node: member.node,
+            name: member.name.clone(),
+            address: member.address.clone(),
+            http_address: member.http_address.clone(),
+            weight: member.weight,
+            zone: String::from(member.zone.as_str()),
+        }
+    }
 }
 
 /// What a node is told before it starts. The same on all nodes but for `node`.

@@ -303,7 +303,7 @@ impl Node {
                 self.forward_received(from, operation, remaining_ms, mutation);
             }
             PeerMessage::ForwardReply { operation, reply } => {
-                self.forward_reply_received(from, operation, reply);
+                self.forward_replied(operation, from, reply);
             }
             PeerMessage::Scan(scan) => self.replica_scan_received(from, scan),
             PeerMessage::ScanReply(reply) => self.scan_reply_received(from, reply),
@@ -311,7 +311,7 @@ impl Node {
                 self.buckets_received(from, acknowledge, entries);
             }
             PeerMessage::BucketsStored { operation } => {
-                self.buckets_stored_received(from, operation);
+                self.bucket_stored_at(operation, from);
             }
             PeerMessage::AskBucket { bucket } => self.ask_bucket_received(from, &bucket),
         }
@@ -518,6 +518,15 @@ impl Node {
             replicas: layout.iter().flat_map(|(_, set)| set.iter()).collect(),
         }
     }
+}
+
+/// Whether a quorum can be met at all: known before anything is done.
+fn enough(replicas: &[NodeId], needed: u8) -> Result<(), Failure> {
+    if replicas.len() >= usize::from(needed) {
+        return Ok(());
+    }
+    let reached = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
+    Err(Failure::NotEnoughReplicas { reached, needed })
 }
 
 /// A refusal for what a request asks.

@@ -128,7 +128,7 @@ fn configure(
             zone: Zone::new(format!("z{}", index % zone_count)),
         })
         .collect();
-    let members = genesis_members.iter().map(member_info).collect();
+    let members = genesis_members.iter().map(MemberInfo::from).collect();
     let genesis = Genesis {
         cluster: ClusterId(u128::from(random.bits())),
         replication: options.replication,
@@ -150,17 +150,6 @@ fn configure(
         retries_remembered_max: 100_000,
     };
     (config, genesis)
-}
-
-fn member_info(member: &GenesisMember) -> MemberInfo {
-    MemberInfo {
-        node: member.node,
-        name: member.name.clone(),
-        address: member.address.clone(),
-        http_address: member.http_address.clone(),
-        weight: member.weight,
-        zone: member.zone.as_str().to_owned(),
-    }
 }
 
 type PlacedKey = (ObjectName, usize, dynamo_types::PartitionId);

@@ -114,7 +114,8 @@ impl Node {
         u8::try_from(self.config.members.len() / 2 + 1).unwrap_or(u8::MAX)
     }
 
-    fn bucket_stored_at(&mut self, id: OperationId, node: NodeId) {
+    /// A member, which may be this node, has the settings synced.
+    pub(super) fn bucket_stored_at(&mut self, id: OperationId, node: NodeId) {
         match self.take(id) {
             Some(Operation::SetBucket(mut set)) => {
                 set.stored.insert(node);
@@ -178,10 +179,6 @@ impl Node {
         for bucket in changed {
             self.settings_changed(&bucket);
         }
-    }
-
-    pub(super) fn buckets_stored_received(&mut self, from: NodeId, operation: OperationId) {
-        self.bucket_stored_at(operation, from);
     }
 
     pub(super) fn ask_bucket_received(&mut self, from: NodeId, bucket: &Bucket) {

@@ -1,7 +1,7 @@
 //! Explanations at their coordinator, which need not be a replica.
 
 use dynamo_coordination::explain::{Explain, ExplainEffect, ExplainEvent, ExplainPlan};
-use dynamo_messages::{OperationId, Options, PeerMessage, ReplicaRead, Reply};
+use dynamo_messages::{OperationId, Options, ReplicaRead, Reply};
 use dynamo_types::{ObjectName, Position};
 
 use super::Node;
@@ -34,18 +34,15 @@ impl Node {
     pub(super) fn drive_explain(&mut self, id: OperationId, mut explain: ExplainOperation) {
         while let Some(effect) = explain.machine.poll_effect() {
             match effect {
-                ExplainEffect::Ask { node } if node == self.config.node => {
-                    self.read_here(id, &explain.name, VALUE_BYTES_MAX, None);
-                }
                 ExplainEffect::Ask { node } => {
-                    let read = ReplicaRead {
+                    let question = ReplicaRead {
                         operation: id,
                         name: explain.name.clone(),
                         value_bytes_max: VALUE_BYTES_MAX,
                         known: None,
                         remaining_ms: self.remaining_ms(explain.deadline),
                     };
-                    self.send(node, Self::lane_of(&explain.name), PeerMessage::Read(read));
+                    self.ask_replica(node, question);
                 }
                 ExplainEffect::Explained(explanation) => {
                     self.answer(explain.origin, Reply::Explanation(explanation));

@@ -63,15 +63,6 @@ impl Node {
         self.coordinate(origin, mutation, deadline);
     }
 
-    pub(super) fn forward_reply_received(
-        &mut self,
-        from: NodeId,
-        operation: OperationId,
-        reply: Reply,
-    ) {
-        self.forward_replied(operation, from, reply);
-    }
-
     /// A candidate, which may be this node, answered a forwarded put.
     pub(super) fn forward_replied(&mut self, id: OperationId, from: NodeId, reply: Reply) {
         match self.take(id) {

@@ -16,7 +16,7 @@ use dynamo_versioning::{ClientContext, Content, Record, View};
 
 use super::operations::{GetOperation, Operation, Origin};
 use super::puts::PutIntent;
-use super::{NEARLY_IDLE, Node};
+use super::{NEARLY_IDLE, Node, enough};
 use crate::effect::Lane;
 use crate::replica::{IncomingWrite, Job, ReplyTo};
 
@@ -49,9 +49,8 @@ impl Node {
             Err(failure) => return self.get_failed(purpose, failure),
         };
         let (_, replicas) = self.reachable_replicas(Position::of_object(&name));
-        if replicas.len() < usize::from(needed) {
-            let reached = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
-            return self.get_failed(purpose, Failure::NotEnoughReplicas { reached, needed });
+        if let Err(failure) = enough(&replicas, needed) {
+            return self.get_failed(purpose, failure);
         }
         self.counters.gets_coordinated += 1;
         self.hedges.read_started();
@@ -85,7 +84,7 @@ impl Node {
         while let Some(effect) = get.machine.poll_effect() {
             match effect {
                 GetEffect::Ask { node, value_bytes_max } => {
-                    self.ask_replica(id, &mut get, node, value_bytes_max);
+                    self.ask_for_get(id, &mut get, node, value_bytes_max);
                 }
                 GetEffect::WantHedge => {
                     if self.hedges.take() {
@@ -124,26 +123,25 @@ impl Node {
         self.keep(id, Operation::Get(get));
     }
 
-    fn ask_replica(
+    fn ask_for_get(
         &mut self,
         id: OperationId,
         get: &mut GetOperation,
         node: NodeId,
         value_bytes_max: u32,
     ) {
-        if node == self.config.node {
-            return self.read_here(id, &get.name, value_bytes_max, None);
+        if node != self.config.node {
+            get.asked.insert(node, self.now.monotonic);
+            self.health.request_sent(node, self.now.monotonic);
         }
-        get.asked.insert(node, self.now.monotonic);
-        self.health.request_sent(node, self.now.monotonic);
-        let read = ReplicaRead {
+        let question = ReplicaRead {
             operation: id,
             name: get.name.clone(),
             value_bytes_max,
             known: None,
             remaining_ms: self.remaining_ms(get.deadline),
         };
-        self.send(node, Self::lane_of(&get.name), PeerMessage::Read(read));
+        self.ask_replica(node, question);
     }
 
     fn object_reply(&mut self, name: &ObjectName, record: &Record, fastest: NodeId) -> Reply {

@@ -6,14 +6,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_coordination::known_request::{KnownRequestCheck, KnownRequestEffect, KnownRequestPlan};
-use dynamo_messages::{Failure, Invalid, KnownRequest, OperationId, PeerMessage, ReplicaRead};
+use dynamo_messages::{Failure, Invalid, KnownRequest, OperationId, ReplicaRead};
 use dynamo_types::{Durability, Position, Reconciliation, WallTime};
 use dynamo_versioning::{ClientContext, Put, Record};
 
 use super::gets::GetPurpose;
 use super::operations::Operation;
 use super::puts::{PutIntent, RETRY_AFTER_MS};
-use super::{Node, invalid};
+use super::{Node, enough, invalid};
 use crate::replica::{IncomingWrite, Job, LocalPut, PutRefusal, ReplyTo};
 
 /// How long replicas are awaited, beyond the w that have answered, before a retry may mint: long
@@ -26,18 +26,14 @@ impl Node {
         let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
         let id = self.new_operation();
         for node in &replicas {
-            if *node == self.config.node {
-                self.read_here(id, &intent.name, u32::MAX, Some(intent.request));
-                continue;
-            }
-            let read = ReplicaRead {
+            let question = ReplicaRead {
                 operation: id,
                 name: intent.name.clone(),
                 value_bytes_max: u32::MAX,
                 known: Some(intent.request),
                 remaining_ms: self.remaining_ms(intent.deadline),
             };
-            self.send(*node, Self::lane_of(&intent.name), PeerMessage::Read(read));
+            self.ask_replica(*node, question);
         }
         let machine = KnownRequestCheck::new(KnownRequestPlan {
             replicas,
@@ -87,11 +83,9 @@ impl Node {
     pub(super) fn mint(&mut self, mut intent: PutIntent) {
         self.renew_quorum(&mut intent);
         let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
-        if replicas.len() < usize::from(intent.needed) {
-            let reached = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
-            let needed = intent.needed;
+        if let Err(failure) = enough(&replicas, intent.needed) {
             self.counters.puts_failed += 1;
-            return self.fail(intent.origin, Failure::NotEnoughReplicas { reached, needed });
+            return self.fail(intent.origin, failure);
         }
         let settings = self.buckets.get(&intent.name.bucket).settings;
         let expires_at = settings.expiry.map(|expiry| {

@@ -14,7 +14,7 @@ use dynamo_types::{Instant, ObjectName, Position, RequestId};
 use dynamo_versioning::{BodyDigest, ClientContext, Content};
 
 use super::operations::Origin;
-use super::{Node, invalid};
+use super::{Node, enough, invalid};
 
 /// When an overloaded node asks clients to come back.
 pub(super) const RETRY_AFTER_MS: u32 = 200;
@@ -57,10 +57,9 @@ impl Node {
         if self.replica.is_stopped() && candidates.len() > 1 {
             candidates.retain(|node| *node != self.config.node);
         }
-        if candidates.len() < usize::from(needed) {
-            let reached = u8::try_from(candidates.len()).unwrap_or(u8::MAX);
+        if let Err(failure) = enough(&candidates, needed) {
             self.counters.puts_failed += 1;
-            return self.fail(origin, Failure::NotEnoughReplicas { reached, needed });
+            return self.fail(origin, failure);
         }
         // Paper §5: the node that answered the preceding read fastest coordinates the write.
         let fastest = context.fastest.and_then(|f| candidates.iter().position(|node| *node == f));
@@ -68,7 +67,7 @@ impl Node {
             candidates[..=place].rotate_right(1);
         }
         if candidates.first() == Some(&self.config.node) {
-            return self.coordinate(origin, mutation, deadline);
+            return self.coordinate_checked(origin, mutation, context, needed, deadline);
         }
         self.counters.puts_forwarded += 1;
         let plan = ForwardPlan {
@@ -84,7 +83,7 @@ impl Node {
     }
 
     /// Checks what a client sent, and opens its contexts.
-    pub(super) fn check_mutation(&self, mutation: &Mutation) -> Result<ClientContext, Failure> {
+    fn check_mutation(&self, mutation: &Mutation) -> Result<ClientContext, Failure> {
         if let Content::Value { bytes, content_type } = &mutation.content {
             let max = self.config.limits.value_bytes_max;
             if bytes.len() > max {
@@ -115,17 +114,33 @@ impl Node {
             .map_err(|error| invalid(Invalid::Context, error.to_string()))
     }
 
-    /// Coordinates a put here: this node is one of the key's replicas.
+    /// Coordinates a put that another node, or an operation of this one, hands on: this node is one
+    /// of the key's replicas.
     pub(super) fn coordinate(&mut self, origin: Origin, mutation: Mutation, deadline: Instant) {
-        self.counters.puts_coordinated += 1;
         let checked = self.check_mutation(&mutation).and_then(|context| {
             let quorum = self.quorum(&mutation.name.bucket, &mutation.options)?;
             Ok((context, quorum.w()))
         });
-        let (context, needed) = match checked {
-            Ok(checked) => checked,
-            Err(failure) => return self.fail(origin, failure),
-        };
+        match checked {
+            Ok((context, needed)) => {
+                self.coordinate_checked(origin, mutation, context, needed, deadline);
+            }
+            Err(failure) => {
+                self.counters.puts_coordinated += 1;
+                self.fail(origin, failure);
+            }
+        }
+    }
+
+    fn coordinate_checked(
+        &mut self,
+        origin: Origin,
+        mutation: Mutation,
+        context: ClientContext,
+        needed: u8,
+        deadline: Instant,
+    ) {
+        self.counters.puts_coordinated += 1;
         let digest = BodyDigest::of(&mutation.content, None, &context.dots);
         let covers_what_is_read =
             mutation.content == Content::Tombstone && mutation.contexts.is_empty();

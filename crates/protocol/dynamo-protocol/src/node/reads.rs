@@ -53,17 +53,26 @@ enum Asker {
 }
 
 impl Node {
-    /// Reads for an operation of this node.
-    pub(super) fn read_here(
+    /// Asks a replica, which may be this node, what it has of an object.
+    pub(super) fn ask_replica(&mut self, to: NodeId, question: ReplicaRead) {
+        if to == self.config.node {
+            let ReplicaRead { operation, name, value_bytes_max, known, .. } = question;
+            self.read_here(operation, name, value_bytes_max, known);
+        } else {
+            self.send(to, Self::lane_of(&question.name), PeerMessage::Read(question));
+        }
+    }
+
+    /// Reads for an operation of this node, which has a deadline of its own.
+    fn read_here(
         &mut self,
         operation: OperationId,
-        name: &ObjectName,
+        name: ObjectName,
         value_bytes_max: u32,
         known: Option<RequestId>,
     ) {
         let deadline = Instant(u64::MAX);
         let asker = Asker::Here;
-        let name = name.clone();
         self.load(PendingRead { asker, operation, name, value_bytes_max, known, deadline });
     }
 
