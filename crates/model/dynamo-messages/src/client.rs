@@ -11,7 +11,7 @@ use dynamo_types::{
 };
 use dynamo_versioning::{Content, Dot};
 
-pub use explanation::{Explanation, ReplicaState, ReplicaView, SiblingView};
+pub use explanation::{Explanation, HintView, ReplicaState, ReplicaView, SiblingView};
 
 /// What a request asks beyond its bucket's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -17,7 +17,7 @@ pub mod encoding;
 pub mod peer;
 
 pub use client::{
-    ClusterView, Explanation, Failure, Invalid, ListPage, MemberView, Mutation, ObjectReply,
+    ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation, ObjectReply,
     Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView, SiblingReply,
     SiblingView,
 };
@@ -26,7 +26,7 @@ pub use encoding::{
     encode_client, encode_peer,
 };
 pub use peer::{
-    Envelope, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead,
+    AskCollected, ClockReport, Envelope, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead,
     ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey,
     WriteOutcome,
 };

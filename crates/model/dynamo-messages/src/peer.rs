@@ -3,8 +3,10 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use dynamo_types::{Bucket, Durability, Key, ObjectName, PartitionId, Position, RequestId};
-use dynamo_versioning::{BodyDigest, Dot, Hlc, Record};
+use dynamo_types::{
+    Bucket, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId,
+};
+use dynamo_versioning::{BodyDigest, Dot, DotSet, Hlc, Record};
 
 use crate::client::{Mutation, Reply};
 
@@ -70,6 +72,65 @@ pub enum PeerMessage {
         /// Which bucket.
         bucket: Bucket,
     },
+    /// Would you turn these versions away as collected? Answered with `Collected`.
+    AskCollected(AskCollected),
+    /// To `AskCollected`.
+    Collected {
+        /// The asker's operation.
+        operation: OperationId,
+        /// Those of the versions asked about that were replaced or deleted, and collected since.
+        dots: Vec<Dot>,
+    },
+    /// Durable clocks of members, for the stable cut (protocol rule 5).
+    ClockReports {
+        /// Repeated in `ClockReportsStored` once all of them are synced here.
+        number: u64,
+        /// The reports.
+        reports: Vec<ClockReport>,
+    },
+    /// The reports sent under that number are synced here.
+    ClockReportsStored {
+        /// The sender's number.
+        number: u64,
+    },
+}
+
+/// A question whether versions that a get met at one replica, and not at this one, are collected
+/// here (protocol rule 7, history 13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskCollected {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// Which object.
+    pub name: ObjectName,
+    /// Which of its versions.
+    pub dots: Vec<Dot>,
+    /// How long the coordinator still waits, in milliseconds.
+    pub remaining_ms: u32,
+}
+
+/// What a member of a partition has incorporated for good: the dots of a synced checkpoint, never
+/// those of its live clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockReport {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Whose clock: the sender's, or the receiver's own last report as the sender remembers it, so
+    /// that a receiver that was rolled back notices (history 11).
+    pub member: NodeId,
+    /// Its dots.
+    pub dots: DotSet,
+}
+
+/// What makes a write a hint: a copy that a fallback keeps for a replica that cannot be reached
+/// (Paper §4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HintFor {
+    /// The replica that it is kept for.
+    pub intended: NodeId,
+    /// Whether it counts towards w. Such a hint is never dropped; when its space is full it is
+    /// refused. One that does not count may be dropped.
+    pub acknowledging: bool,
 }
 
 /// Versions for a replica to store.
@@ -79,6 +140,8 @@ pub struct ReplicaWrite {
     pub operation: Option<OperationId>,
     /// Which object.
     pub name: ObjectName,
+    /// Set if the receiver shall keep it for another node.
+    pub hint: Option<HintFor>,
     /// One record a sibling (protocol rule 7); each is valid by itself.
     pub pieces: Vec<Record>,
     /// When the replica may answer.
@@ -101,6 +164,8 @@ pub enum WriteOutcome {
     Failed,
     /// Not stored: no room in the replica's queue.
     Overloaded,
+    /// Not stored: no room for more hints.
+    HintsFull,
 }
 
 /// A replica's answer to a write.
@@ -189,6 +254,8 @@ pub enum ReadOutcome {
     Unsure,
     /// No room in the replica's queue: it does not count.
     Overloaded,
+    /// This node is no replica of the object, and keeps no hint of it: it does not count.
+    NoHint,
 }
 
 /// A replica's answer to a read.

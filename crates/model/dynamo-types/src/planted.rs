@@ -25,11 +25,15 @@ pub enum PlantedBug {
     TimeoutIsFailure,
     /// A recovered node starts its counters again under its old actor.
     ActorReusedAfterRestart,
+    /// A member's copy and the hint for that member count as two copies.
+    HintAndOwnCopyCountTwice,
+    /// A get shows what one replica or hint has, without asking another one whether it was deleted.
+    HintsReadWithoutAsking,
 }
 
 impl PlantedBug {
     /// All planted bugs.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AckBeforeSync,
         Self::ExtendAfterRestart,
         Self::LwwInMerge,
@@ -39,6 +43,8 @@ impl PlantedBug {
         Self::DelayedFilterKeepsContext,
         Self::TimeoutIsFailure,
         Self::ActorReusedAfterRestart,
+        Self::HintAndOwnCopyCountTwice,
+        Self::HintsReadWithoutAsking,
     ];
 
     /// The name on the command line.
@@ -54,6 +60,8 @@ impl PlantedBug {
             Self::DelayedFilterKeepsContext => "delayed_filter_keeps_ctx",
             Self::TimeoutIsFailure => "timeout_is_failure",
             Self::ActorReusedAfterRestart => "actor_reused_after_restart",
+            Self::HintAndOwnCopyCountTwice => "hint_and_own_copy_count_twice",
+            Self::HintsReadWithoutAsking => "hints_read_without_asking",
         }
     }
 }

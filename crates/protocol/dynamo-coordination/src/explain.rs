@@ -1,6 +1,6 @@
 //! Asking what each replica of an object has.
 //!
-//! Every replica that can be reached is asked, and the answer waits for all of them, but never
+//! Every replica that can be reached is asked, and every other node for hints that it keeps, and the answer waits for all of them, but never
 //! longer than a second: it is there for the hour in which something does not answer. There is no
 //! quorum, nothing is hidden by a view, and nothing is repaired, so that asking changes nothing.
 
@@ -8,7 +8,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use dynamo_messages::{Explanation, ReadOutcome, ReplicaState, ReplicaView, SiblingView};
+use dynamo_messages::{
+    Explanation, HintView, ReadOutcome, ReplicaState, ReplicaView, SiblingView,
+};
 use dynamo_types::{Instant, NodeId, PartitionId};
 use dynamo_versioning::{Record, Sibling};
 
@@ -24,6 +26,10 @@ pub struct ExplainPlan {
     pub partition: PartitionId,
     /// The replica set, each with whether it can be reached.
     pub replicas: Vec<(NodeId, bool)>,
+    /// Other nodes that can be reached: any of them may keep a hint.
+    pub others: Vec<NodeId>,
+    /// How long ago the partition was last verified, as this node knows.
+    pub verified_ms_ago: Option<u64>,
     /// When the client gives up.
     pub deadline: Instant,
 }
@@ -71,6 +77,9 @@ enum Answer {
 pub struct Explain {
     partition: PartitionId,
     replicas: Vec<(NodeId, Answer)>,
+    /// What other nodes keep for replicas.
+    others: Vec<(NodeId, Answer)>,
+    verified_ms_ago: Option<u64>,
     ends: Instant,
     done: bool,
     effects: VecDeque<ExplainEffect>,
@@ -88,9 +97,16 @@ impl Explain {
             effects.push_back(ExplainEffect::Ask { node });
             (node, Answer::Waiting(Record::new(), PieceTally::default()))
         });
+        let replicas = replicas.collect();
+        let others = plan.others.into_iter().map(|node| {
+            effects.push_back(ExplainEffect::Ask { node });
+            (node, Answer::Waiting(Record::new(), PieceTally::default()))
+        });
         let mut explain = Self {
             partition: plan.partition,
-            replicas: replicas.collect(),
+            replicas,
+            others: others.collect(),
+            verified_ms_ago: plan.verified_ms_ago,
             ends: plan.deadline.min(now + WAIT_MAX),
             done: false,
             effects,
@@ -138,8 +154,9 @@ impl Explain {
 
     /// The answer of a replica that is still waited for.
     fn awaited(&mut self, node: NodeId) -> Option<&mut Answer> {
-        let replica = self.replicas.iter_mut().find(|(replica, _)| *replica == node);
-        replica.map(|(_, answer)| answer).filter(|answer| matches!(answer, Answer::Waiting(..)))
+        let mut asked = self.replicas.iter_mut().chain(&mut self.others);
+        let asked = asked.find(|(asked, _)| *asked == node);
+        asked.map(|(_, answer)| answer).filter(|answer| matches!(answer, Answer::Waiting(..)))
     }
 
     fn answered(&mut self, from: NodeId, outcome: ReadOutcome) {
@@ -152,14 +169,17 @@ impl Explain {
                     *answer = Answer::Whole(core::mem::take(record));
                 }
             }
-            ReadOutcome::Missing => *answer = Answer::Without(ReplicaState::Missing),
+            ReadOutcome::Missing | ReadOutcome::NoHint => {
+                *answer = Answer::Without(ReplicaState::Missing);
+            }
             ReadOutcome::Unsure => *answer = Answer::Without(ReplicaState::Unsure),
             ReadOutcome::Overloaded => *answer = Answer::Without(ReplicaState::Busy),
         }
     }
 
     fn settle(&mut self) {
-        if !self.replicas.iter().any(|(_, answer)| matches!(answer, Answer::Waiting(..))) {
+        let mut asked = self.replicas.iter().chain(&self.others);
+        if !asked.any(|(_, answer)| matches!(answer, Answer::Waiting(..))) {
             self.finish();
         }
     }
@@ -178,7 +198,10 @@ impl Explain {
         let replicas = core::mem::take(&mut self.replicas);
         let replicas = replicas.into_iter().map(|(node, answer)| view(node, &answer, &together));
         let replicas = replicas.collect();
-        let explanation = Explanation { partition: self.partition, replicas };
+        let hints = core::mem::take(&mut self.others);
+        let hints = hints.into_iter().filter_map(|(node, answer)| hint(node, &answer)).collect();
+        let (partition, verified_ms_ago) = (self.partition, self.verified_ms_ago);
+        let explanation = Explanation { partition, replicas, hints, verified_ms_ago };
         self.effects.push_back(ExplainEffect::Explained(explanation));
     }
 }
@@ -207,6 +230,17 @@ fn view(node: NodeId, answer: &Answer, together: &Record) -> ReplicaView {
         }
         // A part of an answer tells nothing: what it lacks may still be on its way.
         Answer::Waiting(..) => without(ReplicaState::Unreachable, false),
+    }
+}
+
+fn hint(node: NodeId, answer: &Answer) -> Option<HintView> {
+    match answer {
+        Answer::Whole(record) => Some(HintView {
+            node,
+            digest: record.versions_digest(),
+            siblings: record.siblings().iter().map(sibling_view).collect(),
+        }),
+        Answer::Without(_) | Answer::Waiting(..) => None,
     }
 }
 

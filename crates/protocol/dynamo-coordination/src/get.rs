@@ -1,7 +1,7 @@
 //! A get: ask, merge, answer, repair (Paper §4.5, §5; protocol rule 7).
 //!
 //! ```text
-//!   asking ──r answers──▶ [fetching values] ──▶ answered ──all asked answered, or the wait ends──▶ done
+//!   asking ──r answers──▶ [fetching values] ─▶ [vetting] ─▶ answered ──all answered, or the wait ends──▶ done
 //!      └──too few can still answer, or the deadline──▶ failed
 //! ```
 //!
@@ -9,12 +9,21 @@
 //! enough to see that all agree. One more replica is asked when one fails, and, within a budget,
 //! when the answer takes longer than usual. What differs is merged before the client sees it; who
 //! was behind is named after the answer, so repair never costs the client time.
+//!
+//! A version that one answer shows and another complete replica neither has nor covers may be one that
+//! was deleted, and the delete collected, where the other is; an old hint or a late reply still shows
+//! it. Such a replica is asked whether it would turn the version away as collected, and the version is
+//! left out if so (history 13).
+//!
+//! When too few replicas can be reached, fallbacks are asked as well (Paper §4.6). One of them counts
+//! only if it keeps a hint of the key: that it has none says nothing (history 14).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_messages::{PiecePlace, ReadOutcome};
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, NodeId};
 use dynamo_versioning::{Dot, Record};
 
@@ -29,6 +38,8 @@ pub const INLINE_VALUE_BYTES: u32 = 4096;
 pub struct GetPlan {
     /// The replicas that can be asked, best first.
     pub replicas: Vec<NodeId>,
+    /// Asked when the replicas are too few, in this order.
+    pub fallbacks: Vec<NodeId>,
     /// Answers needed (r).
     pub needed: u8,
     /// Replicas asked at the start, at least `needed`.
@@ -56,6 +67,13 @@ pub enum GetEvent {
         /// Which.
         node: NodeId,
     },
+    /// To [`GetEffect::Vet`].
+    Vetted {
+        /// Which replica.
+        from: NodeId,
+        /// Versions that it would turn away as collected.
+        collected: Vec<Dot>,
+    },
     /// The budget grants the hedge that was wanted.
     HedgeGranted,
     /// The bucket's settings turned out to be newer and ask for this many answers.
@@ -71,6 +89,14 @@ pub enum GetEffect {
         node: NodeId,
         /// Values longer than this may be left out.
         value_bytes_max: u32,
+    },
+    /// Ask a replica which of these versions it would turn away as collected; answered with
+    /// [`GetEvent::Vetted`].
+    Vet {
+        /// Which.
+        node: NodeId,
+        /// Versions that others have and it has not.
+        dots: Vec<Dot>,
     },
     /// The answer takes longer than usual: one more replica would help.
     WantHedge,
@@ -122,13 +148,19 @@ enum Phase {
 #[derive(Debug)]
 pub struct Get {
     plan: GetPlan,
-    /// Next of `plan.replicas` to ask.
+    /// Next of `plan.replicas`, then of `plan.fallbacks`, to ask.
     next: usize,
     /// Asked and not yet answered for good.
     waiting: Vec<NodeId>,
     /// Answered that their row is damaged: they do not count, and want everything.
     unsure: Vec<NodeId>,
     answers: BTreeMap<NodeId, Answer>,
+    /// Replicas that were asked which versions are collected, and have not said.
+    vetting: BTreeSet<NodeId>,
+    /// What was asked so.
+    vetted: BTreeSet<(NodeId, Dot)>,
+    /// Versions that some replica has collected.
+    collected: BTreeSet<Dot>,
     fastest: Option<NodeId>,
     hedge_at: Option<Instant>,
     phase: Phase,
@@ -147,6 +179,9 @@ impl Get {
             waiting: Vec::new(),
             unsure: Vec::new(),
             answers: BTreeMap::new(),
+            vetting: BTreeSet::new(),
+            vetted: BTreeSet::new(),
+            collected: BTreeSet::new(),
             fastest: None,
             hedge_at,
             phase: Phase::Asking,
@@ -164,6 +199,7 @@ impl Get {
         match event {
             GetEvent::Answered { from, outcome } => self.answered(from, outcome),
             GetEvent::Lost { node } => self.give_up_on(node),
+            GetEvent::Vetted { from, collected } => self.vetted(from, collected),
             GetEvent::HedgeGranted => {
                 self.ask_next();
             }
@@ -220,7 +256,8 @@ impl Get {
     }
 
     fn ask_next(&mut self) -> bool {
-        let Some(&node) = self.plan.replicas.get(self.next) else {
+        let mut candidates = self.plan.replicas.iter().chain(&self.plan.fallbacks);
+        let Some(&node) = candidates.nth(self.next) else {
             return false;
         };
         // The first is asked for everything, and so is whoever stands in for one that failed.
@@ -242,12 +279,14 @@ impl Get {
         }
         let (record, without_values, at) = match outcome {
             ReadOutcome::Piece { record, without_values, at } => (record, without_values, at),
+            // Nobody but a replica may say that a key is missing.
+            ReadOutcome::Missing if self.is_fallback(from) => return self.give_up_on(from),
             ReadOutcome::Missing => (Record::new(), false, PiecePlace::ONLY),
             ReadOutcome::Unsure => {
                 self.unsure.push(from);
                 return self.give_up_on(from);
             }
-            ReadOutcome::Overloaded => return self.give_up_on(from),
+            ReadOutcome::Overloaded | ReadOutcome::NoHint => return self.give_up_on(from),
         };
         // A second answer, with the values that the first left out, replaces it.
         if self.is_whole(from) {
@@ -255,6 +294,9 @@ impl Get {
         }
         let answer = self.answers.entry(from).or_default();
         answer.record.merge(&record);
+        for dot in &self.collected {
+            answer.record.forget(*dot);
+        }
         answer.without_values |= without_values;
         answer.whole = answer.pieces.count(at);
         if answer.whole {
@@ -266,7 +308,12 @@ impl Get {
     fn give_up_on(&mut self, node: NodeId) {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| *waiting != node);
-        if self.waiting.len() < before {
+        let unvetted = self.vetting.remove(&node);
+        if unvetted {
+            // Its answer would count without that it said what is deleted there.
+            self.answers.remove(&node);
+        }
+        if self.waiting.len() < before || unvetted {
             // What it said in part, or without values, cannot be completed any more. Kept, it would
             // be asked for its values again at once, and answer that it is overloaded again.
             let complete = |answer: &Answer| answer.whole && !answer.without_values;
@@ -299,7 +346,7 @@ impl Get {
                 if self.whole().count() >= usize::from(self.plan.needed) {
                     self.try_to_answer(now);
                 } else if self.in_play() < usize::from(self.plan.needed)
-                    && self.next >= self.plan.replicas.len()
+                    && self.next >= self.plan.replicas.len() + self.plan.fallbacks.len()
                 {
                     self.fail();
                 }
@@ -341,6 +388,9 @@ impl Get {
             }
             return;
         }
+        if !self.vet(&record) {
+            return;
+        }
         let fastest = self.fastest.expect("somebody answered");
         self.effects.push_back(GetEffect::Answer { record, fastest });
         self.phase = Phase::Answered { repair_at: now + self.plan.repair_wait };
@@ -349,8 +399,46 @@ impl Get {
         }
     }
 
+    /// Asks each replica that lacks a version of `record` whether it is collected there. Whether
+    /// nothing is left to ask.
+    fn vet(&mut self, record: &Record) -> bool {
+        let mut questions = Vec::new();
+        for (node, answer) in self.whole().filter(|(node, _)| !self.is_fallback(*node)) {
+            let lacks = |dot: &Dot| {
+                answer.record.sibling(*dot).is_none() && !self.vetted.contains(&(node, *dot))
+            };
+            let dots: Vec<Dot> = record.dots().filter(lacks).collect();
+            if !dots.is_empty() {
+                questions.push((node, dots));
+            }
+        }
+        for (node, dots) in questions {
+            self.vetted.extend(dots.iter().map(|dot| (node, *dot)));
+            self.vetting.insert(node);
+            self.effects.push_back(GetEffect::Vet { node, dots });
+        }
+        self.vetting.is_empty()
+    }
+
+    fn vetted(&mut self, from: NodeId, collected: Vec<Dot>) {
+        if !self.vetting.remove(&from) || planted(PlantedBug::HintsReadWithoutAsking) {
+            return;
+        }
+        for answer in self.answers.values_mut() {
+            for dot in &collected {
+                answer.record.forget(*dot);
+            }
+        }
+        self.collected.extend(collected);
+    }
+
+    fn is_fallback(&self, node: NodeId) -> bool {
+        self.plan.fallbacks.contains(&node)
+    }
+
     fn fail(&mut self) {
-        let reached = u8::try_from(self.whole().count()).unwrap_or(u8::MAX);
+        let reached = self.whole().filter(|(node, _)| !self.vetting.contains(node)).count();
+        let reached = u8::try_from(reached).unwrap_or(u8::MAX);
         self.effects.push_back(GetEffect::Failed { reached, needed: self.plan.needed });
         self.phase = Phase::Done;
         // Else a get of r=N could never succeed again on a key with a damaged row.
@@ -365,11 +453,13 @@ impl Get {
         self.phase = Phase::Done;
         let merged = self.merged();
         let unsure = if merged.is_empty() { Vec::new() } else { core::mem::take(&mut self.unsure) };
-        let all_agree = self.whole().all(|(_, answer)| answer.record.same_versions(&merged));
+        // What fallbacks keep is handed over, not repaired.
+        let replicas = || self.whole().filter(|(node, _)| !self.is_fallback(*node));
+        let all_agree = replicas().all(|(_, answer)| answer.record.same_versions(&merged));
         if all_agree && unsure.is_empty() {
             return;
         }
-        let answers = self.whole().map(|(node, answer)| (node, answer.record.clone()));
+        let answers = replicas().map(|(node, answer)| (node, answer.record.clone()));
         let answers = answers.chain(unsure.into_iter().map(|node| (node, Record::new()))).collect();
         let without_value = merged.siblings().iter().map(|sibling| sibling.dot);
         let without_value = without_value.filter(|dot| !self.has_value(*dot)).collect();

@@ -18,7 +18,7 @@ use crate::pieces::PieceTally;
 /// Who is asked.
 #[derive(Debug, Clone)]
 pub struct KnownRequestPlan {
-    /// The replicas that can be reached.
+    /// The replicas that can be reached, and fallbacks for the others.
     pub replicas: Vec<NodeId>,
     /// Answers needed: the put's w.
     pub needed: u8,
@@ -101,7 +101,8 @@ impl KnownRequestCheck {
                 self.record.merge(record);
                 self.pieces.entry(from).or_default().count(*at)
             }
-            ReadOutcome::Missing => true,
+            // A fallback without a hint of the key answers for its memory of requests all the same.
+            ReadOutcome::Missing | ReadOutcome::NoHint => true,
             ReadOutcome::Unsure | ReadOutcome::Overloaded => return self.lost(now, from),
         };
         if whole {

@@ -12,6 +12,11 @@ pub struct Explanation {
     pub partition: PartitionId,
     /// Exactly the replica set, in its order.
     pub replicas: Vec<ReplicaView>,
+    /// The other nodes that keep hints of it, as far as they answered.
+    pub hints: Vec<HintView>,
+    /// How long ago all replicas of the partition were last found to hold the same, in milliseconds;
+    /// absent if the answering node is no replica, or has not compared since it started.
+    pub verified_ms_ago: Option<u64>,
 }
 
 impl Explanation {
@@ -47,6 +52,17 @@ pub struct ReplicaView {
     pub siblings: Vec<SiblingView>,
     /// Intervals of its record's context.
     pub context_intervals: u32,
+}
+
+/// What a fallback keeps of an object for replicas that could not be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HintView {
+    /// Which node keeps it.
+    pub node: NodeId,
+    /// Of the dots of all its versions.
+    pub digest: VersionsDigest,
+    /// All its versions by dot.
+    pub siblings: Vec<SiblingView>,
 }
 
 /// What a replica said of an object.

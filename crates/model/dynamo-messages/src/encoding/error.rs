@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::str::Utf8Error;
 
 use dynamo_types::{BucketError, KeyError, ReplicationError};
-use dynamo_versioning::DecodeRecordError;
+use dynamo_versioning::{DecodeDotSetError, DecodeRecordError};
 use thiserror::Error;
 
 /// Why a frame is no message. Whoever sent it does not speak the agreed version: close the link.
@@ -57,6 +57,9 @@ pub enum FieldError {
     /// Not a record's canonical bytes.
     #[error(transparent)]
     Record(#[from] DecodeRecordError),
+    /// Not the canonical bytes of a set of dots.
+    #[error(transparent)]
+    Dots(#[from] DecodeDotSetError),
     /// Not text.
     #[error(transparent)]
     Text(#[from] Utf8Error),

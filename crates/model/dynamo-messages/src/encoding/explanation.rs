@@ -10,7 +10,10 @@ use super::error::DecodeError;
 use super::fields::Fields;
 use super::numbers::{replica_state, replica_state_number};
 use super::reply::SIBLINGS_MAX;
-use crate::client::{Explanation, ReplicaView, SiblingView};
+use crate::client::{Explanation, HintView, ReplicaView, SiblingView};
+
+/// As many nodes as a cluster has at most.
+const HINT_HOLDERS_MAX: usize = 2048;
 
 #[derive(Archive, Serialize)]
 struct SiblingWire {
@@ -34,9 +37,18 @@ struct ReplicaWire {
 }
 
 #[derive(Archive, Serialize)]
+struct HintWire {
+    node: u64,
+    digest: u128,
+    siblings: Vec<SiblingWire>,
+}
+
+#[derive(Archive, Serialize)]
 pub(super) struct ExplanationWire {
     partition: u16,
     replicas: Vec<ReplicaWire>,
+    hints: Vec<HintWire>,
+    verified_ms_ago: Option<u64>,
 }
 
 impl ExplanationWire {
@@ -44,15 +56,27 @@ impl ExplanationWire {
         Self {
             partition: explanation.partition.0,
             replicas: explanation.replicas.iter().map(replica_wire).collect(),
+            hints: explanation.hints.iter().map(hint_wire).collect(),
+            verified_ms_ago: explanation.verified_ms_ago,
         }
     }
 }
 
 /// About how many bytes of an explanation's archive vary.
 pub(super) fn explanation_bytes(explanation: &Explanation) -> usize {
-    let siblings: usize = explanation.replicas.iter().map(|r| r.siblings.len()).sum();
-    siblings * size_of::<ArchivedSiblingWire>()
+    let of_replicas = explanation.replicas.iter().map(|replica| replica.siblings.len());
+    let of_hints = explanation.hints.iter().map(|hint| hint.siblings.len());
+    of_replicas.chain(of_hints).sum::<usize>() * size_of::<ArchivedSiblingWire>()
         + explanation.replicas.len() * size_of::<ArchivedReplicaWire>()
+        + explanation.hints.len() * size_of::<ArchivedHintWire>()
+}
+
+fn hint_wire(hint: &HintView) -> HintWire {
+    HintWire {
+        node: hint.node.0,
+        digest: hint.digest.0,
+        siblings: hint.siblings.iter().map(sibling_wire).collect(),
+    }
 }
 
 fn replica_wire(replica: &ReplicaView) -> ReplicaWire {
@@ -93,7 +117,21 @@ impl ArchivedExplanationWire {
                 context_intervals: replica.context_intervals.to_native(),
             })
         })?;
-        Ok(Explanation { partition: PartitionId(self.partition.to_native()), replicas })
+        let hints = fields.list("hints", &self.hints, HINT_HOLDERS_MAX, |hint| {
+            Ok(HintView {
+                node: NodeId(hint.node.to_native()),
+                digest: VersionsDigest(hint.digest.to_native()),
+                siblings: fields.list("siblings", &hint.siblings, SIBLINGS_MAX, |sibling| {
+                    Ok(sibling.read())
+                })?,
+            })
+        })?;
+        Ok(Explanation {
+            partition: PartitionId(self.partition.to_native()),
+            replicas,
+            hints,
+            verified_ms_ago: self.verified_ms_ago.as_ref().map(|age| age.to_native()),
+        })
     }
 }
 

@@ -18,6 +18,10 @@ pub(super) mod kind {
     pub(in crate::encoding) const BUCKETS: u8 = 9;
     pub(in crate::encoding) const BUCKETS_STORED: u8 = 10;
     pub(in crate::encoding) const ASK_BUCKET: u8 = 11;
+    pub(in crate::encoding) const ASK_COLLECTED: u8 = 12;
+    pub(in crate::encoding) const COLLECTED: u8 = 13;
+    pub(in crate::encoding) const CLOCK_REPORTS: u8 = 14;
+    pub(in crate::encoding) const CLOCK_REPORTS_STORED: u8 = 15;
 
     pub(in crate::encoding) const REQUEST_GET: u8 = 64;
     pub(in crate::encoding) const REQUEST_MUTATE: u8 = 65;

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_types::limits::KEY_BYTES_MAX;
-use dynamo_types::{ActorId, PartitionId, RequestId};
-use dynamo_versioning::{BodyDigest, Dot, Record};
+use dynamo_types::{ActorId, NodeId, PartitionId, RequestId};
+use dynamo_versioning::{BodyDigest, Dot, DotSet, Record};
 use rkyv::{Archive, Serialize};
 
 use super::archive::{Head, read};
@@ -15,7 +15,7 @@ use super::numbers::{durability, durability_number, kind};
 use super::reply::{self, BUCKETS_MAX, SIBLINGS_MAX};
 use super::request::{MutationWire, mutation_bytes};
 use crate::peer::{
-    KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
+    AskCollected, ClockReport, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
     ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
 
@@ -24,11 +24,17 @@ use crate::peer::{
 const SCANNED_KEYS_MAX: usize = 1 << 14;
 /// The settings of one bucket are some twenty bytes.
 const BUCKET_ENTRY_BYTES_MAX: usize = 4096;
+/// Reports of all partitions of the largest ring fit several messages of this many.
+const CLOCK_REPORTS_MAX: usize = 4096;
 
 #[derive(Archive, Serialize)]
 struct WriteWire {
     operation: Option<u64>,
     name: NameWire,
+    /// The node that the hint is for, if it is one.
+    hint_for: Option<u64>,
+    /// Whether the hint counts towards w; false where there is none.
+    acknowledging: bool,
     pieces: Vec<Bytes>,
     durability: u8,
     remaining_ms: u32,
@@ -127,6 +133,45 @@ struct AskBucketWire {
     bucket: Bytes,
 }
 
+#[derive(Archive, Serialize)]
+struct DotWire {
+    actor: u64,
+    counter: u64,
+}
+
+#[derive(Archive, Serialize)]
+struct AskCollectedWire {
+    operation: u64,
+    name: NameWire,
+    dots: Vec<DotWire>,
+    remaining_ms: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct CollectedWire {
+    operation: u64,
+    dots: Vec<DotWire>,
+}
+
+#[derive(Archive, Serialize)]
+struct ReportWire {
+    partition: u16,
+    member: u64,
+    /// The canonical bytes of a set of dots.
+    dots: Bytes,
+}
+
+#[derive(Archive, Serialize)]
+struct ClockReportsWire {
+    number: u64,
+    reports: Vec<ReportWire>,
+}
+
+#[derive(Archive, Serialize)]
+struct ClockReportsStoredWire {
+    number: u64,
+}
+
 pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
     let mut head;
     match message {
@@ -136,6 +181,8 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head.archive(&WriteWire {
                 operation: write.operation.map(|operation| operation.0),
                 name: NameWire::of(&write.name),
+                hint_for: write.hint.map(|hint| hint.intended.0),
+                acknowledging: write.hint.is_some_and(|hint| hint.acknowledging),
                 pieces,
                 durability: durability_number(write.durability),
                 remaining_ms: write.remaining_ms,
@@ -212,8 +259,41 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head = Head::new(kind::ASK_BUCKET, hlc, 0);
             head.archive(&AskBucketWire { bucket: bucket.as_bytes().clone() });
         }
+        PeerMessage::AskCollected(asked) => {
+            head = Head::new(kind::ASK_COLLECTED, hlc, key_bytes(&asked.name));
+            head.archive(&AskCollectedWire {
+                operation: asked.operation.0,
+                name: NameWire::of(&asked.name),
+                dots: dots_wire(&asked.dots),
+                remaining_ms: asked.remaining_ms,
+            });
+        }
+        PeerMessage::Collected { operation, dots } => {
+            head = Head::new(kind::COLLECTED, hlc, 0);
+            head.archive(&CollectedWire { operation: operation.0, dots: dots_wire(dots) });
+        }
+        PeerMessage::ClockReports { number, reports } => {
+            let reports: Vec<ReportWire> = reports.iter().map(report_wire).collect();
+            let bytes = reports.iter().map(|report| report.dots.len() + 24).sum();
+            head = Head::new(kind::CLOCK_REPORTS, hlc, bytes);
+            head.archive(&ClockReportsWire { number: *number, reports });
+        }
+        PeerMessage::ClockReportsStored { number } => {
+            head = Head::new(kind::CLOCK_REPORTS_STORED, hlc, 0);
+            head.archive(&ClockReportsStoredWire { number: *number });
+        }
     }
     head.finish()
+}
+
+fn dots_wire(dots: &[Dot]) -> Vec<DotWire> {
+    dots.iter().map(|dot| DotWire { actor: dot.actor.0, counter: dot.counter }).collect()
+}
+
+fn report_wire(report: &ClockReport) -> ReportWire {
+    let mut dots = Vec::with_capacity(report.dots.encoded_len());
+    report.dots.encode(&mut dots);
+    ReportWire { partition: report.partition.0, member: report.member.0, dots: dots.into() }
 }
 
 fn lengths(pieces: &[Bytes]) -> usize {
@@ -230,6 +310,7 @@ fn write_reply_wire(reply: ReplicaWriteReply) -> WriteReplyWire {
         WriteOutcome::DiskFull => (2, false),
         WriteOutcome::Failed => (3, false),
         WriteOutcome::Overloaded => (4, false),
+        WriteOutcome::HintsFull => (5, false),
     };
     let settings_version = reply.settings_version;
     WriteReplyWire { operation: reply.operation.0, outcome, synced, settings_version }
@@ -243,6 +324,7 @@ fn read_reply_wire(reply: &ReplicaReadReply) -> ReadReplyWire {
         ReadOutcome::Missing => (2, Bytes::new(), false, 0, 0),
         ReadOutcome::Unsure => (3, Bytes::new(), false, 0, 0),
         ReadOutcome::Overloaded => (4, Bytes::new(), false, 0, 0),
+        ReadOutcome::NoHint => (5, Bytes::new(), false, 0, 0),
     };
     let known = reply.known.map(|known| KnownWire {
         request: known.request.0,
@@ -341,8 +423,51 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
             let (wire, fields) = read::<AskBucketWire>("ask bucket", body, frame)?;
             Ok(PeerMessage::AskBucket { bucket: fields.bucket("bucket", &wire.bucket)? })
         }
+        kind::ASK_COLLECTED => {
+            let (wire, fields) = read::<AskCollectedWire>("ask collected", body, frame)?;
+            Ok(PeerMessage::AskCollected(AskCollected {
+                operation: OperationId(wire.operation.to_native()),
+                name: fields.name(&wire.name)?,
+                dots: read_dots(fields, &wire.dots)?,
+                remaining_ms: wire.remaining_ms.to_native(),
+            }))
+        }
+        kind::COLLECTED => {
+            let (wire, fields) = read::<CollectedWire>("collected", body, frame)?;
+            let operation = OperationId(wire.operation.to_native());
+            Ok(PeerMessage::Collected { operation, dots: read_dots(fields, &wire.dots)? })
+        }
+        kind::CLOCK_REPORTS => {
+            let (wire, fields) = read::<ClockReportsWire>("clock reports", body, frame)?;
+            let reports = fields.list("reports", &wire.reports, CLOCK_REPORTS_MAX, |report| {
+                read_report(fields, report)
+            })?;
+            Ok(PeerMessage::ClockReports { number: wire.number.to_native(), reports })
+        }
+        kind::CLOCK_REPORTS_STORED => {
+            let (wire, _) = read::<ClockReportsStoredWire>("clock reports stored", body, frame)?;
+            Ok(PeerMessage::ClockReportsStored { number: wire.number.to_native() })
+        }
         _ => Err(DecodeError::UnknownKind { kind }),
     }
+}
+
+fn read_dots(fields: Fields<'_>, dots: &[ArchivedDotWire]) -> Result<Vec<Dot>, DecodeError> {
+    fields.list("dots", dots, SIBLINGS_MAX, |dot| {
+        Ok(Dot::new(ActorId(dot.actor.to_native()), dot.counter.to_native()))
+    })
+}
+
+fn read_report(
+    fields: Fields<'_>,
+    report: &ArchivedReportWire,
+) -> Result<ClockReport, DecodeError> {
+    let (dots, read) =
+        DotSet::decode(&report.dots).map_err(|why| fields.refuse("dots", FieldError::Dots(why)))?;
+    fields.count("dots", report.dots.len() - read, 0)?;
+    // Any sixteen bits are a partition of some Q; who knows Q checks it.
+    let partition = PartitionId(report.partition.to_native());
+    Ok(ClockReport { partition, member: NodeId(report.member.to_native()), dots })
 }
 
 fn read_write(fields: Fields<'_>, wire: &ArchivedWriteWire) -> Result<ReplicaWrite, DecodeError> {
@@ -350,6 +475,10 @@ fn read_write(fields: Fields<'_>, wire: &ArchivedWriteWire) -> Result<ReplicaWri
     Ok(ReplicaWrite {
         operation,
         name: fields.name(&wire.name)?,
+        hint: wire.hint_for.as_ref().map(|node| HintFor {
+            intended: NodeId(node.to_native()),
+            acknowledging: wire.acknowledging,
+        }),
         pieces: fields
             .list("pieces", &wire.pieces, SIBLINGS_MAX, |piece| fields.record("pieces", piece))?,
         durability: fields.number("durability", wire.durability, durability)?,
@@ -366,6 +495,7 @@ fn read_write_reply(
         2 => WriteOutcome::DiskFull,
         3 => WriteOutcome::Failed,
         4 => WriteOutcome::Overloaded,
+        5 => WriteOutcome::HintsFull,
         other => return Err(fields.refuse("outcome", FieldError::Number(other.into()))),
     };
     Ok(ReplicaWriteReply {
@@ -390,6 +520,7 @@ fn read_read_reply(
         2 => ReadOutcome::Missing,
         3 => ReadOutcome::Unsure,
         4 => ReadOutcome::Overloaded,
+        5 => ReadOutcome::NoHint,
         other => return Err(fields.refuse("outcome", FieldError::Number(other.into()))),
     };
     let known = wire.known.as_ref().map(|known| KnownRequest {

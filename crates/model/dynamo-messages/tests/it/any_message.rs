@@ -183,10 +183,21 @@ fn explanation() -> impl Strategy<Value = Explanation> {
             context_intervals,
         },
     );
-    (any::<u16>(), vec(replica, 0..4)).prop_map(|(partition, replicas)| Explanation {
-        partition: PartitionId(partition),
-        replicas,
-    })
+    let hint = (any::<u64>(), any::<u128>(), vec(sibling_view(), 0..4)).prop_map(
+        |(node, digest, siblings)| HintView {
+            node: NodeId(node),
+            digest: VersionsDigest(digest),
+            siblings,
+        },
+    );
+    (any::<u16>(), vec(replica, 0..4), vec(hint, 0..3), any::<Option<u64>>()).prop_map(
+        |(partition, replicas, hints, verified_ms_ago)| Explanation {
+            partition: PartitionId(partition),
+            replicas,
+            hints,
+            verified_ms_ago,
+        },
+    )
 }
 
 fn reply() -> impl Strategy<Value = Reply> {
@@ -254,6 +265,7 @@ fn write_outcome() -> impl Strategy<Value = WriteOutcome> {
         Just(WriteOutcome::DiskFull),
         Just(WriteOutcome::Failed),
         Just(WriteOutcome::Overloaded),
+        Just(WriteOutcome::HintsFull),
     ]
 }
 
@@ -268,6 +280,7 @@ fn read_outcome() -> impl Strategy<Value = ReadOutcome> {
         Just(ReadOutcome::Missing),
         Just(ReadOutcome::Unsure),
         Just(ReadOutcome::Overloaded),
+        Just(ReadOutcome::NoHint),
     ]
 }
 
@@ -279,16 +292,35 @@ fn known() -> impl Strategy<Value = Option<KnownRequest>> {
 }
 
 fn peer_message() -> impl Strategy<Value = PeerMessage> {
-    let write = (option::of(operation()), name(), vec(record(), 0..3), durability(), any::<u32>());
+    let hint = option::of(any::<(u64, bool)>().prop_map(|(intended, acknowledging)| HintFor {
+        intended: NodeId(intended),
+        acknowledging,
+    }));
+    let write =
+        (option::of(operation()), name(), hint, vec(record(), 0..3), durability(), any::<u32>());
     let read = (operation(), name(), any::<u32>(), option::of(any::<u128>()), any::<u32>());
     let read_reply = (operation(), read_outcome(), known(), any::<u64>(), any::<u32>());
     let scan =
         (operation(), any::<u16>(), bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
+    let report = (any::<u16>(), any::<u64>(), vec(any_dot(), 0..9)).prop_map(
+        |(partition, member, dots)| ClockReport {
+            partition: PartitionId(partition),
+            member: NodeId(member),
+            dots: dots.into_iter().collect(),
+        },
+    );
     let scanned = (key(), record()).prop_map(|(key, record)| ScannedKey { key, record });
     let scan_reply = (operation(), vec(scanned, 0..4), place(), any::<bool>());
     prop_oneof![
-        write.prop_map(|(operation, name, pieces, durability, remaining_ms)| {
-            PeerMessage::Write(ReplicaWrite { operation, name, pieces, durability, remaining_ms })
+        write.prop_map(|(operation, name, hint, pieces, durability, remaining_ms)| {
+            PeerMessage::Write(ReplicaWrite {
+                operation,
+                name,
+                hint,
+                pieces,
+                durability,
+                remaining_ms,
+            })
         }),
         (operation(), write_outcome(), any::<u64>()).prop_map(
             |(operation, outcome, settings_version)| {
@@ -332,6 +364,16 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
             .prop_map(|(acknowledge, entries)| PeerMessage::Buckets { acknowledge, entries }),
         operation().prop_map(|operation| PeerMessage::BucketsStored { operation }),
         bucket().prop_map(|bucket| PeerMessage::AskBucket { bucket }),
+        (operation(), name(), vec(any_dot(), 0..4), any::<u32>()).prop_map(
+            |(operation, name, dots, remaining_ms)| {
+                PeerMessage::AskCollected(AskCollected { operation, name, dots, remaining_ms })
+            }
+        ),
+        (operation(), vec(any_dot(), 0..4))
+            .prop_map(|(operation, dots)| PeerMessage::Collected { operation, dots }),
+        (any::<u64>(), vec(report, 0..4))
+            .prop_map(|(number, reports)| PeerMessage::ClockReports { number, reports }),
+        any::<u64>().prop_map(|number| PeerMessage::ClockReportsStored { number }),
     ]
 }
 

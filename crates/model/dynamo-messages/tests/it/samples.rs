@@ -64,6 +64,7 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             PeerMessage::Write(ReplicaWrite {
                 operation: Some(operation),
                 name: name(),
+                hint: Some(HintFor { intended: NodeId(0x0b0b), acknowledging: true }),
                 pieces: vec![record()],
                 durability: Durability::Synced,
                 remaining_ms: 1900,
@@ -140,6 +141,28 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
         ),
         ("buckets_stored", PeerMessage::BucketsStored { operation }),
         ("ask_bucket", PeerMessage::AskBucket { bucket: name().bucket }),
+        (
+            "ask_collected",
+            PeerMessage::AskCollected(AskCollected {
+                operation,
+                name: name(),
+                dots: vec![dot()],
+                remaining_ms: 1500,
+            }),
+        ),
+        ("collected", PeerMessage::Collected { operation, dots: vec![dot()] }),
+        (
+            "clock_reports",
+            PeerMessage::ClockReports {
+                number: 17,
+                reports: vec![ClockReport {
+                    partition: PartitionId(513),
+                    member: NodeId(0x0c0c),
+                    dots: [dot(), Dot::new(ActorId(1), 1)].into_iter().collect(),
+                }],
+            },
+        ),
+        ("clock_reports_stored", PeerMessage::ClockReportsStored { number: 17 }),
     ]
 }
 
@@ -266,7 +289,17 @@ fn explanation() -> Explanation {
         siblings: vec![sibling],
         context_intervals: 5,
     };
-    Explanation { partition: PartitionId(513), replicas: vec![present, silent] }
+    let hint = HintView {
+        node: NodeId(0xf00d),
+        digest: VersionsDigest(0x5555),
+        siblings: present.siblings.clone(),
+    };
+    Explanation {
+        partition: PartitionId(513),
+        replicas: vec![present, silent],
+        hints: vec![hint],
+        verified_ms_ago: Some(1234),
+    }
 }
 
 /// Every sample as a frame.

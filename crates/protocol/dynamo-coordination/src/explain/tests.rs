@@ -19,6 +19,8 @@ fn explain(reachable: [bool; 3], deadline: u64) -> (Explain, Vec<NodeId>) {
     let plan = ExplainPlan {
         partition: PartitionId(5),
         replicas: [A, B, C].into_iter().zip(reachable).collect(),
+        others: Vec::new(),
+        verified_ms_ago: None,
         deadline: Instant(deadline),
     };
     let mut explain = Explain::new(plan, Instant(0));
@@ -183,4 +185,28 @@ fn a_replica_is_shown_only_once_all_its_pieces_came() {
     let explanation = explained(&mut explain).expect("both pieces came");
     assert_eq!(explanation.replicas[0].siblings.len(), 2);
     assert_eq!(explanation.replicas[0].digest, Some(both.versions_digest()));
+}
+
+#[test]
+fn who_keeps_hints_is_told_and_who_keeps_none_is_not() {
+    let [holder, without] = [NodeId(8), NodeId(9)];
+    let plan = ExplainPlan {
+        partition: PartitionId(5),
+        replicas: vec![(A, false)],
+        others: vec![holder, without],
+        verified_ms_ago: Some(7),
+        deadline: Instant(SECOND),
+    };
+    let mut explain = Explain::new(plan, Instant(0));
+    while explain.poll_effect().is_some() {}
+    let kept = record(1, Content::Tombstone);
+    let at = PiecePlace::ONLY;
+    let outcome = ReadOutcome::Piece { record: kept.clone(), without_values: false, at };
+    explain.handle(ExplainEvent::Answered { from: holder, outcome });
+    assert_eq!(explained(&mut explain), None, "the other one is still waited for");
+    explain.handle(ExplainEvent::Answered { from: without, outcome: ReadOutcome::NoHint });
+    let explanation = explained(&mut explain).expect("all answered");
+    let hints: Vec<_> = explanation.hints.iter().map(|hint| (hint.node, hint.digest)).collect();
+    assert_eq!(hints, [(holder, kept.versions_digest())]);
+    assert_eq!(explanation.verified_ms_ago, Some(7));
 }

@@ -16,6 +16,7 @@ const C: NodeId = NodeId(3);
 fn plan(needed: u8, at_once: u8) -> GetPlan {
     GetPlan {
         replicas: vec![A, B, C],
+        fallbacks: Vec::new(),
         needed,
         at_once,
         hedge_delay: Duration::from_millis(5),
@@ -60,6 +61,7 @@ fn asks(effects: &[GetEffect]) -> Vec<NodeId> {
     let asked = effects.iter().filter_map(|effect| match effect {
         GetEffect::Ask { node, .. } => Some(*node),
         GetEffect::WantHedge
+        | GetEffect::Vet { .. }
         | GetEffect::Answer { .. }
         | GetEffect::Failed { .. }
         | GetEffect::Differed { .. } => None,
@@ -95,7 +97,9 @@ fn different_answers_are_merged_and_named_after_the_client_was_told() {
     let mut get = get(2);
     effects(&mut get);
     answer(&mut get, A, whole(record(&[1], b"v")));
-    let told = answer(&mut get, B, whole(record(&[2], b"v")));
+    let vet = answer(&mut get, B, whole(record(&[2], b"v")));
+    assert_eq!(vet, [GetEffect::Vet { node: A, dots: vec![Dot::new(ActorId(9), 2)] }]);
+    let told = vetted(&mut get, A, Vec::new());
     assert!(
         matches!(&told[0], GetEffect::Answer { record: merged, .. } if *merged == record(&[2], b"v"))
     );
@@ -201,7 +205,9 @@ fn a_value_that_was_left_out_everywhere_is_fetched_before_the_answer() {
     answer(&mut get, A, ReadOutcome::Missing);
     let fetch = answer(&mut get, B, bare(record(&[1], b"long")));
     assert_eq!(fetch, [GetEffect::Ask { node: B, value_bytes_max: u32::MAX }]);
-    let told = answer(&mut get, B, whole(record(&[1], b"long")));
+    let vet = answer(&mut get, B, whole(record(&[1], b"long")));
+    assert!(matches!(vet[..], [GetEffect::Vet { node: A, .. }]), "{vet:?}");
+    let told = vetted(&mut get, A, Vec::new());
     assert!(matches!(&told[0], GetEffect::Answer { record: r, .. } if *r == record(&[1], b"long")));
 }
 
@@ -253,6 +259,74 @@ fn a_replica_that_cannot_send_its_values_is_not_asked_for_them_again() {
     };
     assert_eq!(asks(&answer(&mut get, B, bare)), [B], "its value is wanted");
     assert_eq!(asks(&answer(&mut get, B, ReadOutcome::Overloaded)), [C], "another one is asked");
-    let last = answer(&mut get, C, whole(record(&[1], b"v")));
+    answer(&mut get, C, whole(record(&[1], b"v")));
+    let last = vetted(&mut get, A, Vec::new());
     assert!(matches!(last.first(), Some(GetEffect::Answer { .. })), "{last:?}");
+}
+
+const F: NodeId = NodeId(8);
+const G: NodeId = NodeId(9);
+
+/// A get with r=2 of which only A can be reached, and two fallbacks.
+fn sloppy() -> Get {
+    let fallbacks = vec![F, G];
+    Get::new(GetPlan { replicas: vec![A], fallbacks, ..plan(2, 2) }, Instant::ZERO)
+}
+
+fn vetted(get: &mut Get, from: NodeId, collected: Vec<Dot>) -> Vec<GetEffect> {
+    get.handle(Instant(2_000), GetEvent::Vetted { from, collected });
+    effects(get)
+}
+
+fn answered(effects: &[GetEffect]) -> Option<&Record> {
+    effects.iter().find_map(|effect| match effect {
+        GetEffect::Answer { record, .. } => Some(record),
+        _ => None,
+    })
+}
+
+#[test]
+fn notfound_needs_a_replica() {
+    let mut get = sloppy();
+    assert_eq!(asks(&effects(&mut get)), [A, F]);
+    assert_eq!(answer(&mut get, A, ReadOutcome::Missing), []);
+    let next = answer(&mut get, F, ReadOutcome::NoHint);
+    assert_eq!(asks(&next), [G], "that F has no hint says nothing");
+    let end = answer(&mut get, G, ReadOutcome::Missing);
+    assert_eq!(end, [GetEffect::Failed { reached: 1, needed: 2 }]);
+}
+
+#[test]
+fn a_hint_counts_once_a_replica_was_asked_whether_it_is_collected() {
+    let mut get = sloppy();
+    effects(&mut get);
+    let hinted = record(&[1], b"hinted");
+    answer(&mut get, A, ReadOutcome::Missing);
+    let vet = answer(&mut get, F, whole(hinted.clone()));
+    let dots = vec![Dot::new(ActorId(9), 1)];
+    assert_eq!(vet, [GetEffect::Vet { node: A, dots }]);
+    assert_eq!(answered(&vetted(&mut get, A, Vec::new())), Some(&hinted));
+}
+
+#[test]
+fn history_13_a_hint_of_what_was_deleted_and_collected_is_not_shown() {
+    let mut get = sloppy();
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    answer(&mut get, F, whole(record(&[1], b"deleted")));
+    let end = vetted(&mut get, A, vec![Dot::new(ActorId(9), 1)]);
+    let shown = answered(&end).expect("A and F have answered");
+    assert!(shown.siblings().is_empty() && shown.context().is_empty());
+}
+
+#[test]
+fn a_replica_that_is_lost_before_it_said_what_it_collected_does_not_count() {
+    let mut get = sloppy();
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    answer(&mut get, F, whole(record(&[1], b"deleted?")));
+    get.handle(Instant(3_000), GetEvent::Lost { node: A });
+    assert_eq!(asks(&effects(&mut get)), [G]);
+    let end = answer(&mut get, G, ReadOutcome::NoHint);
+    assert_eq!(end, [GetEffect::Failed { reached: 1, needed: 2 }]);
 }
