@@ -1,5 +1,6 @@
 //! What a node is told before it starts.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -8,6 +9,9 @@ use bytes::Bytes;
 use dynamo_membership::GenesisMember;
 use dynamo_ring::Layout;
 use dynamo_types::{ClusterId, Limits, NodeId};
+
+use crate::replica::HintCount;
+use crate::rows;
 
 /// A member as configured at genesis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,12 @@ pub struct NodeConfig {
     /// Recent puts remembered for retries (protocol rule 7). At about 100 bytes each the default
     /// takes 25 MB, and covers ten minutes at 400 puts a second to this replica.
     pub retries_remembered_max: usize,
+    /// Bytes of hints kept for other nodes, keys included. Beyond that a hint that counts towards w
+    /// is refused; courtesy hints are beyond half of it.
+    pub hint_bytes_max: u64,
+    /// Depth of the hash trees: 16^depth leaves for each partition. At 2 a tree takes 4.4 KB, and
+    /// leaves stay small up to a million records a partition.
+    pub tree_depth: u8,
 }
 
 /// How long things may take.
@@ -81,6 +91,8 @@ pub struct Timing {
     pub checkpoint_interval: Duration,
     /// How long a get waits for late replies before it repairs; 100 ms.
     pub read_repair_wait: Duration,
+    /// When a replica that has not answered a put is stood in for by a fallback; 500 ms.
+    pub stand_in_delay: Duration,
 }
 
 impl Default for Timing {
@@ -92,6 +104,7 @@ impl Default for Timing {
             retry_window: Duration::from_secs(600),
             checkpoint_interval: Duration::from_secs(10),
             read_repair_wait: Duration::from_millis(100),
+            stand_in_delay: Duration::from_millis(500),
         }
     }
 }
@@ -101,4 +114,18 @@ impl Default for Timing {
 pub struct Recovered {
     /// All rows of [`Column::Meta`](crate::Column::Meta), in key order; `None` for a damaged value.
     pub meta: Vec<(Bytes, Option<Bytes>)>,
+    /// What [`Column::Hints`](crate::Column::Hints) holds for each node, counted by
+    /// [`count_hint`](Self::count_hint).
+    pub hints: BTreeMap<NodeId, HintCount>,
+}
+
+impl Recovered {
+    /// Counts a row of [`Column::Hints`](crate::Column::Hints), damaged or not.
+    pub fn count_hint(&mut self, key: &Bytes, value_bytes: usize) {
+        if let Some((intended, ..)) = rows::parse_hint_key(key) {
+            let count = self.hints.entry(intended).or_default();
+            count.rows += 1;
+            count.bytes += (key.len() + value_bytes) as u64;
+        }
+    }
 }

@@ -57,6 +57,16 @@ counters! {
     read_repairs_sent,
     /// Writes of other nodes stored here, or found obsolete.
     replica_writes,
+    /// Hints that this node took for others.
+    hints_kept,
+    /// Hints refused because their space was full.
+    hints_refused,
+    /// Hints that their targets have taken.
+    hints_delivered,
+    /// Fallbacks asked to stand in for a replica that did not answer.
+    stand_ins_asked,
+    /// Versions left out of an answer because a replica had collected them.
+    versions_left_out,
     /// Versions that arrived after they were replaced.
     versions_obsolete,
     /// Versions that the clock has, that nothing replaced, and that are not there: lost here.

@@ -25,6 +25,8 @@ pub struct ScanId(pub u64);
 pub enum Column {
     /// Records, by position on the ring, so that a partition is one range.
     Objects,
+    /// What this node keeps for other nodes: the intended node, then as objects.
+    Hints,
     /// What a node must know at its start: clock checkpoints, journal rows, bucket settings. All
     /// its rows are given to [`Recovered`](crate::Recovered).
     Meta,

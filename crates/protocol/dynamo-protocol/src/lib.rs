@@ -29,3 +29,4 @@ pub use counters::Counters;
 pub use effect::{Column, Effect, Lane, LoadId, ScanId, StoreId, StoreWrite};
 pub use event::{ClientId, Event, LoadedRow, ScannedRow, StoreResult};
 pub use node::{Node, StartError};
+pub use replica::HintCount;

@@ -4,9 +4,11 @@ mod buckets;
 mod explains;
 mod forwarding;
 mod gets;
+mod hints;
 mod lists;
 mod minting;
 mod operations;
+mod preference;
 mod puts;
 mod reads;
 mod replication;
@@ -24,6 +26,7 @@ use dynamo_messages::{
     RingView,
 };
 use dynamo_repair::ReadRepair;
+use dynamo_repair::hinted_handoff::{HandoffConfig, HandoffEvent, HintedHandoff};
 use dynamo_types::limits::TIMEOUT_MS_MAX;
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{
@@ -38,9 +41,9 @@ use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
 use crate::effect::{Effect, Lane, LoadId, ScanId};
 use crate::event::{ClientId, Event};
-use crate::replica::{Replica, ReplicaEffect, ReplyTo};
+use crate::replica::{HintCount, Replica, ReplicaEffect, ReplyTo, VetFor};
 use operations::{Operation, Origin};
-use reads::{PendingRead, PendingScan};
+use reads::{PendingRead, PendingScan, READS_PER_QUESTION};
 use timers::Timers;
 
 pub use dynamo_messages::OperationId;
@@ -77,6 +80,9 @@ pub struct Node {
     read_latency: LatencyTracker,
     hedges: HedgeBudget,
     read_repair: ReadRepair,
+    handoff: hints::Handoff,
+    /// Worked out as needed; see `preference`. Bounded by Q.
+    fallback_orders: BTreeMap<PartitionId, Vec<NodeId>>,
     operations: BTreeMap<OperationId, Operation>,
     timers: Timers,
     next_operation: u64,
@@ -122,6 +128,8 @@ impl Node {
             read_latency: LatencyTracker::new(),
             hedges: HedgeBudget::new(),
             read_repair: ReadRepair::new(),
+            handoff: hints::Handoff::new(HintedHandoff::new(HandoffConfig::default())),
+            fallback_orders: BTreeMap::new(),
             operations: BTreeMap::new(),
             timers: Timers::default(),
             next_operation: rng.next_u64(),
@@ -135,6 +143,9 @@ impl Node {
             config,
         };
         node.recover_buckets(recovered);
+        for intended in recovered.hints.keys() {
+            node.handoff_event(HandoffEvent::Pending(*intended));
+        }
         Ok(node)
     }
 
@@ -162,6 +173,8 @@ impl Node {
             Event::Scanned { scan, rows, end, failed } => {
                 if let Some(pending) = self.scans.remove(&scan) {
                     self.scanned(pending, rows, end, failed.is_some());
+                } else if !self.hints_scanned(scan, &rows, end, failed.is_some()) {
+                    self.counters.messages_refused += 1;
                 }
             }
         }
@@ -179,14 +192,17 @@ impl Node {
             self.operation_timeout(operation);
             self.settle();
         }
+        if self.handoff.machine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            self.handoff_timeout();
+        }
         self.settle();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let operations = self.timers.next();
-        Some(operations.map_or(self.checkpoint_at, |at| at.min(self.checkpoint_at)))
+        let others = [self.timers.next(), self.handoff.machine.poll_timeout()];
+        Some(others.into_iter().flatten().fold(self.checkpoint_at, Instant::min))
     }
 
     /// What shall be done next. Once this is empty the turn is over.
@@ -229,6 +245,17 @@ impl Node {
         self.replica.retries_remembered()
     }
 
+    /// What this node keeps for other nodes that could not be reached.
+    pub fn hints(&self) -> impl Iterator<Item = (NodeId, HintCount)> + '_ {
+        self.replica.hint_counts()
+    }
+
+    /// Bytes of all hints; bounded by [`NodeConfig::hint_bytes_max`].
+    #[must_use]
+    pub fn hint_bytes(&self) -> u64 {
+        self.replica.hint_bytes()
+    }
+
     /// Whether the node takes no more writes because a store failed.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
@@ -239,7 +266,7 @@ impl Node {
     pub fn check_invariants(&self) {
         self.replica.check_invariants();
         assert!(
-            self.reads.len() <= PEER_READS_MAX + self.operations.len() * 8,
+            self.reads.len() <= (PEER_READS_MAX + self.operations.len() * 8) * READS_PER_QUESTION,
             "reads are bounded"
         );
         for operation in self.operations.keys() {
@@ -314,6 +341,11 @@ impl Node {
                 self.bucket_stored_at(operation, from);
             }
             PeerMessage::AskBucket { bucket } => self.ask_bucket_received(from, &bucket),
+            PeerMessage::AskCollected(asked) => self.ask_collected_received(from, asked),
+            PeerMessage::Collected { operation, dots } => self.vetted(operation, from, dots),
+            PeerMessage::ClockReports { .. } | PeerMessage::ClockReportsStored { .. } => {
+                self.counters.messages_refused += 1;
+            }
         }
     }
 
@@ -323,6 +355,7 @@ impl Node {
             return;
         }
         self.health.connected(node, self.now.monotonic);
+        self.handoff_event(HandoffEvent::Up(node));
         self.send_all_buckets(node);
     }
 
@@ -331,6 +364,7 @@ impl Node {
             return;
         }
         self.health.disconnected(node, self.now.monotonic);
+        self.handoff_event(HandoffEvent::Down(node));
         self.counters.peers_lost += 1;
         self.gated.retain(|gated| gated.from != node);
         let all: Vec<OperationId> = self.operations.keys().copied().collect();
@@ -343,8 +377,7 @@ impl Node {
     fn settle(&mut self) {
         while let Some(effect) = self.replica.poll_effect() {
             match effect {
-                ReplicaEffect::Load { load, key } => {
-                    let column = crate::effect::Column::Objects;
+                ReplicaEffect::Load { load, column, key } => {
                     self.effects.push_back(Effect::Load { load, column, key });
                 }
                 ReplicaEffect::Store { store, writes, durability } => {
@@ -367,6 +400,18 @@ impl Node {
                     ReplyTo::Nobody => {}
                 },
                 ReplicaEffect::MetaStored { tag, stored } => self.meta_stored(tag, stored),
+                ReplicaEffect::HintKept { intended } => {
+                    self.handoff_event(HandoffEvent::Pending(intended));
+                }
+                ReplicaEffect::Vetted { asker, collected } => match asker {
+                    VetFor::Local(operation) => {
+                        self.vetted(operation, self.config.node, collected);
+                    }
+                    VetFor::Peer { node, operation } => {
+                        let message = PeerMessage::Collected { operation, dots: collected };
+                        self.send(node, Lane::Foreground(0), message);
+                    }
+                },
             }
         }
     }

@@ -6,31 +6,38 @@
 
 mod checkpoints;
 mod endings;
+mod hint_space;
+mod partition;
 mod recovery;
 mod retries;
 mod slot;
 mod store_batch;
 mod turns;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_messages::{KnownRequest, OperationId, WriteOutcome};
+use dynamo_merkle::TreeKey;
 use dynamo_types::{
-    ActorId, Bucket, Durability, Instant, NodeId, PartitionCount, PartitionId, Position, RequestId,
-    WallTime,
+    ActorId, Bucket, Durability, Instant, NodeId, PartitionId, Position, RequestId, WallTime,
 };
-use dynamo_versioning::{Applied, DotClock, DotMint, HybridClock, Put, Record, TooManySiblings};
+use dynamo_versioning::{Applied, Dot, HybridClock, Put, Record, TooManySiblings};
 
 use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
 use crate::effect::{Column, LoadId, StoreId, StoreWrite};
 use crate::rows::{self, JournalEntry};
+use hint_space::HintSpace;
+use partition::Partitions;
 use retries::Retries;
 use slot::{Slot, SlotKey, State};
 use store_batch::{StoreBatch, StoreInFlight};
 use turns::JOBS_PER_SLOT_MAX;
+
+pub use hint_space::HintCount;
+pub(crate) use slot::Place;
 
 /// A put to be minted here.
 #[derive(Debug, Clone)]
@@ -48,6 +55,8 @@ pub(crate) struct LocalPut {
 pub(crate) struct IncomingWrite {
     pub(crate) reply_to: ReplyTo,
     pub(crate) pieces: Vec<Record>,
+    /// Of a hint: whether it counts towards w.
+    pub(crate) acknowledging: bool,
     pub(crate) durability: Durability,
     pub(crate) deadline: Option<Instant>,
 }
@@ -63,11 +72,24 @@ pub(crate) enum ReplyTo {
     Nobody,
 }
 
-/// A change of a record.
+/// Who asks which versions are collected here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VetFor {
+    /// An operation of this node.
+    Local(OperationId),
+    /// An operation of another node.
+    Peer { node: NodeId, operation: OperationId },
+}
+
+/// What a slot is asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
     Put(LocalPut),
     Write(IncomingWrite),
+    /// The target of a hint has this synced: the hint goes if it is still the same.
+    HintTaken(Record),
+    /// Which of these versions would be turned away as collected?
+    Vet { asker: VetFor, dots: Vec<Dot> },
 }
 
 /// Who awaits that rows of the meta column are synced.
@@ -90,6 +112,8 @@ pub(crate) enum PutRefusal {
     RequestIdReused,
     /// The deadline passed, or the key's queue is full, or the row could not be read.
     Overloaded,
+    /// There is no room for more hints.
+    HintsFull,
     /// The node takes no more writes.
     Stopped,
 }
@@ -99,6 +123,7 @@ pub(crate) enum PutRefusal {
 pub(crate) enum ReplicaEffect {
     Load {
         load: LoadId,
+        column: Column,
         key: Bytes,
     },
     Store {
@@ -129,23 +154,23 @@ pub(crate) enum ReplicaEffect {
         tag: MetaTag,
         stored: bool,
     },
-}
-
-/// What a node knows of one partition.
-#[derive(Debug)]
-struct Partition {
-    mint: DotMint,
-    clock: DotClock,
-    /// The clock has grown since the last checkpoint.
-    changed: bool,
+    /// There is a hint for that node which no pass of the handoff may have seen.
+    HintKept {
+        intended: NodeId,
+    },
+    /// To [`Job::Vet`].
+    Vetted {
+        asker: VetFor,
+        collected: Vec<Dot>,
+    },
 }
 
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    actor: ActorId,
-    partition_count: PartitionCount,
-    partitions: BTreeMap<PartitionId, Partition>,
+    partitions: Partitions,
+    /// Those that this node is a replica of.
+    own_partitions: BTreeSet<PartitionId>,
     slots: BTreeMap<SlotKey, Slot>,
     loads: BTreeMap<LoadId, SlotKey>,
     next_slot_variant: u64,
@@ -157,6 +182,7 @@ pub(crate) struct Replica {
     /// Journal rows on disk with the time of their writing, oldest first.
     journal: VecDeque<(u64, WallTime)>,
     retries: Retries,
+    hints: HintSpace,
     retry_window_micros: u64,
     /// Whether something was applied without a sync, and no sync followed.
     unsynced: bool,
@@ -177,9 +203,13 @@ impl Replica {
         counters: &mut Counters,
     ) -> Self {
         let mut replica = Self {
-            actor,
-            partition_count: config.layout.partition_count(),
-            partitions: BTreeMap::new(),
+            partitions: Partitions::new(
+                actor,
+                config.layout.partition_count(),
+                TreeKey::derive(&config.cluster_secret),
+                config.tree_depth,
+            ),
+            own_partitions: config.layout.partitions_of(config.node).collect(),
             slots: BTreeMap::new(),
             loads: BTreeMap::new(),
             next_slot_variant: 0,
@@ -190,6 +220,7 @@ impl Replica {
             next_journal: 0,
             journal: VecDeque::new(),
             retries: Retries::new(config.timing.retry_window, config.retries_remembered_max),
+            hints: HintSpace::new(recovered.hints.clone(), config.hint_bytes_max),
             retry_window_micros: u64::try_from(config.timing.retry_window.as_micros())
                 .unwrap_or(u64::MAX),
             // The process before this one may have been killed between a buffered store and a sync.
@@ -202,10 +233,6 @@ impl Replica {
         };
         replica.recover(recovered, counters);
         replica
-    }
-
-    fn partition(&mut self, partition: PartitionId) -> &mut Partition {
-        partition_of(&mut self.partitions, self.actor, partition)
     }
 
     /// What the replica asks for or reports next. Once this is empty the turn is over, and what was
@@ -221,7 +248,7 @@ impl Replica {
         }
         let batch = core::mem::take(&mut self.batch);
         let mut writes = batch.writes;
-        let journal = if batch.entries.is_empty() {
+        let journal_row = if batch.journal.is_empty() {
             None
         } else {
             let number = self.next_journal;
@@ -229,7 +256,7 @@ impl Replica {
             writes.push(StoreWrite::Put {
                 column: Column::Meta,
                 key: rows::journal_key(number),
-                value: rows::encode_journal(wall, &batch.entries),
+                value: batch.journal.encode(wall),
             });
             Some((number, wall))
         };
@@ -238,8 +265,9 @@ impl Replica {
         self.in_flight.push_back(StoreInFlight {
             store,
             slots: batch.slots,
-            entries: batch.entries,
-            journal,
+            journal: batch.journal,
+            journal_row,
+            hints: batch.hints,
             barriers: batch.barriers,
             meta: batch.meta,
             checkpoint: batch.checkpoint,
@@ -260,6 +288,16 @@ impl Replica {
     /// Puts remembered for retries.
     pub(crate) fn retries_remembered(&self) -> usize {
         self.retries.len()
+    }
+
+    /// The hints kept for each node.
+    pub(crate) fn hint_counts(&self) -> impl Iterator<Item = (NodeId, HintCount)> + '_ {
+        self.hints.counts()
+    }
+
+    /// Bytes of all hints.
+    pub(crate) fn hint_bytes(&self) -> u64 {
+        self.hints.bytes()
     }
 
     /// Whether the node takes no more writes.
@@ -299,19 +337,6 @@ impl Replica {
         };
         assert_eq!(self.bytes, self.slots.values().map(held).sum::<usize>(), "bytes are counted");
     }
-}
-
-/// What is known of a partition; nothing yet, if it is the first time.
-fn partition_of(
-    partitions: &mut BTreeMap<PartitionId, Partition>,
-    actor: ActorId,
-    partition: PartitionId,
-) -> &mut Partition {
-    partitions.entry(partition).or_insert_with(|| Partition {
-        mint: DotMint::new(actor),
-        clock: DotClock::default(),
-        changed: false,
-    })
 }
 
 fn known_request(entry: &JournalEntry) -> KnownRequest {

@@ -3,21 +3,18 @@
 //! | column | key | value |
 //! |---|---|---|
 //! | objects | position (16, big endian), bucket length (1), bucket, key | `StoredRecord` |
+//! | hints | intended node (8), then as the key of an object | [`encode_hint`] |
 //! | meta | `b`, bucket | settings of the bucket |
-//! | meta | `c`, partition (2) | clock checkpoint |
-//! | meta | `j`, number (8) | journal row |
+//! | meta | `c`, partition (2) | [`Checkpoint`] |
+//! | meta | `j`, number (8) | [`JournalRow`] |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
 //! drop, and, because a partition is the top bits of the position, to split without moving.
 //! Integers are big endian. `docs/STORAGE_FORMAT.md` says the same for people.
 
-use alloc::vec::Vec;
-
 use bytes::{BufMut, Bytes, BytesMut};
-use dynamo_types::{
-    Bucket, Key, ObjectName, PartitionCount, PartitionId, Position, RequestId, WallTime,
-};
-use dynamo_versioning::{BodyDigest, Dot, DotClock};
+use dynamo_types::{Bucket, Key, NodeId, ObjectName, PartitionCount, PartitionId, Position};
+use dynamo_versioning::StoredRecord;
 
 /// First byte of a row with the settings of a bucket.
 pub const BUCKET: u8 = b'b';
@@ -26,9 +23,11 @@ pub const CHECKPOINT: u8 = b'c';
 /// First byte of a journal row.
 pub const JOURNAL: u8 = b'j';
 
-const CHECKPOINT_VERSION: u8 = 1;
-const JOURNAL_VERSION: u8 = 1;
-const JOURNAL_ENTRY_BYTES: usize = 2 + 8 + 8 + 16 + 16 + 16;
+mod checkpoint;
+mod journal;
+
+pub use checkpoint::Checkpoint;
+pub use journal::{JournalEntry, JournalRow, RecordChange};
 
 /// The key of an object's row.
 #[must_use]
@@ -95,21 +94,6 @@ pub fn parse_checkpoint_key(row: &[u8]) -> Option<PartitionId> {
     }
 }
 
-/// A partition's clock as it is checkpointed.
-#[must_use]
-pub fn encode_checkpoint(clock: &DotClock) -> Bytes {
-    let mut row = Vec::from([CHECKPOINT_VERSION]);
-    row.extend(clock.encode());
-    row.into()
-}
-
-/// A partition's clock; `None` if the row is not one of this version.
-#[must_use]
-pub fn decode_checkpoint(row: &[u8]) -> Option<DotClock> {
-    let (&version, body) = row.split_first()?;
-    if version == CHECKPOINT_VERSION { DotClock::decode(body).ok() } else { None }
-}
-
 /// The key of a journal row.
 #[must_use]
 pub fn journal_key(number: u64) -> Bytes {
@@ -126,68 +110,58 @@ pub fn parse_journal_key(row: &[u8]) -> Option<u64> {
     (tag == JOURNAL).then_some(u64::from_be_bytes(number.try_into().ok()?))
 }
 
-/// One version that a write batch stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalEntry {
-    /// Its partition, whose clock has incorporated the dot.
-    pub partition: PartitionId,
-    /// The version.
-    pub dot: Dot,
-    /// Its object's position.
-    pub position: Position,
-    /// The put that made it.
-    pub request: RequestId,
-    /// What the put wrote.
-    pub digest: BodyDigest,
-}
-
-/// What one write batch stored, and when by the wall clock.
+/// The key of a hint's row.
 #[must_use]
-pub fn encode_journal(wall: WallTime, entries: &[JournalEntry]) -> Bytes {
-    let mut row = BytesMut::with_capacity(9 + entries.len() * JOURNAL_ENTRY_BYTES);
-    row.put_u8(JOURNAL_VERSION);
-    row.put_u64(wall.0);
-    for entry in entries {
-        row.put_u16(entry.partition.0);
-        row.put_u64(entry.dot.actor.0);
-        row.put_u64(entry.dot.counter);
-        row.put_u128(entry.position.0);
-        row.put_u128(entry.request.0);
-        row.put_u128(entry.digest.0);
-    }
+pub fn hint_key(intended: NodeId, position: Position, name: &ObjectName) -> Bytes {
+    let object = object_key_at(position, &name.bucket, &name.key);
+    let mut row = BytesMut::with_capacity(8 + object.len());
+    row.put_u64(intended.0);
+    row.put_slice(&object);
     row.freeze()
 }
 
-/// What one write batch stored; `None` if the row is not one of this version.
+/// For whom and of which object a hint is; `None` if the key is not one.
 #[must_use]
-pub fn decode_journal(row: &[u8]) -> Option<(WallTime, Vec<JournalEntry>)> {
-    use bytes::Buf;
-    let (&version, mut rest) = row.split_first()?;
-    if version != JOURNAL_VERSION || rest.len() < 8 {
-        return None;
-    }
-    let wall = WallTime(rest.get_u64());
-    if rest.len() % JOURNAL_ENTRY_BYTES != 0 {
-        return None;
-    }
-    let mut entries = Vec::with_capacity(rest.len() / JOURNAL_ENTRY_BYTES);
-    while rest.has_remaining() {
-        entries.push(JournalEntry {
-            partition: PartitionId(rest.get_u16()),
-            dot: Dot { actor: dynamo_types::ActorId(rest.get_u64()), counter: rest.get_u64() },
-            position: Position(rest.get_u128()),
-            request: RequestId(rest.get_u128()),
-            digest: BodyDigest(rest.get_u128()),
-        });
-    }
-    Some((wall, entries))
+pub fn parse_hint_key(row: &Bytes) -> Option<(NodeId, Position, ObjectName)> {
+    let intended = NodeId(u64::from_be_bytes(row.get(..8)?.try_into().ok()?));
+    let (position, name) = parse_object_key(&row.slice(8..))?;
+    Some((intended, position, name))
+}
+
+/// The range of the hints for a node: first key, and the first key behind it if there is one.
+#[must_use]
+pub fn hint_range(intended: NodeId) -> (Bytes, Option<Bytes>) {
+    let first = Bytes::copy_from_slice(&intended.0.to_be_bytes());
+    let behind = intended.0.checked_add(1);
+    (first, behind.map(|node| Bytes::copy_from_slice(&node.to_be_bytes())))
+}
+
+/// A hint's row: whether it counted towards w, then the record as a replica would keep it.
+#[must_use]
+pub fn encode_hint(acknowledging: bool, stored: &StoredRecord) -> Bytes {
+    let record = stored.encode();
+    let mut row = BytesMut::with_capacity(1 + record.len());
+    row.put_u8(u8::from(acknowledging));
+    row.put_slice(&record);
+    row.freeze()
+}
+
+/// What [`encode_hint`] wrote; `None` if the row is not that.
+#[must_use]
+pub fn decode_hint(row: &Bytes) -> Option<(bool, StoredRecord)> {
+    let acknowledging = match row.first()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some((acknowledging, StoredRecord::decode(&row.slice(1..)).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::vec;
-    use dynamo_types::ActorId;
+    use alloc::vec::Vec;
 
     #[test]
     fn an_object_row_reads_back_and_lies_in_its_partition() {
@@ -214,17 +188,26 @@ mod tests {
     }
 
     #[test]
-    fn journal_rows_read_back_and_torn_ones_are_refused() {
-        let entry = JournalEntry {
-            partition: PartitionId(7),
-            dot: Dot { actor: ActorId(9), counter: 3 },
-            position: Position(11),
-            request: RequestId(13),
-            digest: BodyDigest(17),
-        };
-        let row = encode_journal(WallTime(5), &[entry, entry]);
-        assert_eq!(decode_journal(&row), Some((WallTime(5), vec![entry, entry])));
-        assert_eq!(decode_journal(&row[..row.len() - 1]), None);
+    fn a_journal_key_reads_back() {
         assert_eq!(parse_journal_key(&journal_key(1 << 40)), Some(1 << 40));
+    }
+
+    #[test]
+    fn a_hint_row_reads_back_and_lies_among_those_of_its_node() {
+        let name = ObjectName {
+            bucket: Bucket::new("carts").unwrap(),
+            key: Key::new(vec![7]).unwrap(),
+        };
+        let position = Position::of_object(&name);
+        for intended in [NodeId(3), NodeId(u64::MAX)] {
+            let row = hint_key(intended, position, &name);
+            assert_eq!(parse_hint_key(&row), Some((intended, position, name.clone())));
+            let (from, to) = hint_range(intended);
+            assert!(from <= row && to.is_none_or(|to| row < to));
+        }
+        let stored = StoredRecord::default();
+        let row = encode_hint(true, &stored);
+        assert_eq!(decode_hint(&row), Some((true, stored)));
+        assert_eq!(decode_hint(&Bytes::from_static(&[2])), None);
     }
 }

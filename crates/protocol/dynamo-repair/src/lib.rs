@@ -5,7 +5,7 @@
 //!   nobody reads them. **Not wired into the node yet**: its messages have no bytes on the wire, and
 //!   nothing starts a session.
 //!
-//! Hinted handoff is not here yet.
+//! - [`hinted_handoff`]: hints are handed to those they are kept for.
 //!
 //! Repair decides what to send and to whom. It neither sends nor stores, and the replica that
 //! receives applies protocol rule 4 as to any delayed message.
@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod anti_entropy;
+pub mod hinted_handoff;
 pub mod read_repair;
 
 pub use read_repair::{ReadRepair, RepairWrite};

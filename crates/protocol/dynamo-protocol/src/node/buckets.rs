@@ -199,8 +199,8 @@ impl Node {
     pub(super) fn bucket_of(&self, id: OperationId) -> Option<Bucket> {
         match self.operations.get(&id)? {
             Operation::Get(get) => Some(get.name.bucket.clone()),
-            Operation::Put(put) => Some(put.bucket.clone()),
-            Operation::Check { intent, .. } | Operation::Minting(intent) => {
+            Operation::Put(put) => Some(put.name.bucket.clone()),
+            Operation::Check { intent, .. } | Operation::Minting { intent, .. } => {
                 Some(intent.name.bucket.clone())
             }
             Operation::Forward { .. }
@@ -266,16 +266,16 @@ impl Node {
                 self.drive_get(id, get);
             }
             Some(Operation::Put(mut put)) => {
-                if let Ok(quorum) = self.quorum(&put.bucket, &put.options) {
+                if let Ok(quorum) = self.quorum(&put.name.bucket, &put.options) {
                     put.machine.handle(PutEvent::Needed(quorum.w()));
                 }
                 self.drive_put(id, put);
             }
-            Some(Operation::Minting(mut intent)) => {
+            Some(Operation::Minting { mut intent, place }) => {
                 if let Ok(quorum) = self.quorum(&intent.name.bucket, &intent.options) {
                     intent.needed = quorum.w();
                 }
-                self.keep(id, Operation::Minting(intent));
+                self.keep(id, Operation::Minting { intent, place });
             }
             Some(other) => self.keep(id, other),
             None => {}

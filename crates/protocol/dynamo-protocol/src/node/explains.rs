@@ -24,7 +24,11 @@ impl Node {
         self.counters.explanations_coordinated += 1;
         let (partition, set) = self.config.layout.replicas_of(Position::of_object(&name));
         let replicas = set.iter().map(|node| (node, self.is_reachable(node))).collect();
-        let plan = ExplainPlan { partition, replicas, deadline };
+        let members = self.config.members.iter().map(|member| member.node);
+        let others =
+            members.filter(|node| !set.contains(*node) && self.is_reachable(*node)).collect();
+        let verified_ms_ago = None;
+        let plan = ExplainPlan { partition, replicas, others, verified_ms_ago, deadline };
         let machine = Explain::new(plan, self.now.monotonic);
         let id = self.new_operation();
         self.drive_explain(id, ExplainOperation { machine, origin, name, deadline });

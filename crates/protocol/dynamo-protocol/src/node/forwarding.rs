@@ -55,10 +55,7 @@ impl Node {
             self.counters.requests_refused_overload += 1;
             return self.fail(origin, Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS });
         }
-        // One hop at most: whoever is no replica refuses instead of forwarding again.
-        if !self.is_replica(&mutation.name) {
-            return self.fail(origin, Failure::NotEnoughReplicas { reached: 0, needed: 1 });
-        }
+        // One hop at most: whoever is no replica stands in for one instead of forwarding again.
         let deadline = self.deadline_in(remaining_ms);
         self.coordinate(origin, mutation, deadline);
     }

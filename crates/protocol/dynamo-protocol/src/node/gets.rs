@@ -7,18 +7,18 @@ use alloc::vec::Vec;
 use dynamo_coordination::explain::ExplainEvent;
 use dynamo_coordination::get::{Get, GetEffect, GetEvent, GetPlan};
 use dynamo_messages::{
-    Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead,
+    AskCollected, Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead,
     ReplicaReadReply, ReplicaWrite, Reply, SiblingReply,
 };
 use dynamo_types::limits::TIMEOUT_MS_MAX;
 use dynamo_types::{Durability, Instant, NodeId, ObjectName, Position};
-use dynamo_versioning::{ClientContext, Content, Record, View};
+use dynamo_versioning::{ClientContext, Content, Dot, Record, View};
 
 use super::operations::{GetOperation, Operation, Origin};
 use super::puts::PutIntent;
 use super::{NEARLY_IDLE, Node, enough};
 use crate::effect::Lane;
-use crate::replica::{IncomingWrite, Job, ReplyTo};
+use crate::replica::{IncomingWrite, Job, Place, ReplyTo, VetFor};
 
 /// What a get is for.
 #[derive(Debug)]
@@ -48,8 +48,11 @@ impl Node {
             Ok(quorum) => quorum.r(),
             Err(failure) => return self.get_failed(purpose, failure),
         };
-        let (_, replicas) = self.reachable_replicas(Position::of_object(&name));
-        if let Err(failure) = enough(&replicas, needed) {
+        let (partition, replicas) = self.reachable_replicas(Position::of_object(&name));
+        let sloppy = replicas.len() < usize::from(needed) && !options.strict;
+        let fallbacks = if sloppy { self.healthy_fallbacks(partition) } else { Vec::new() };
+        let asked: Vec<NodeId> = replicas.iter().chain(&fallbacks).copied().collect();
+        if let Err(failure) = enough(&asked, needed) {
             return self.get_failed(purpose, failure);
         }
         self.counters.gets_coordinated += 1;
@@ -58,6 +61,7 @@ impl Node {
         let at_once = if idle { u8::try_from(replicas.len()).unwrap_or(needed) } else { needed };
         let plan = GetPlan {
             replicas,
+            fallbacks,
             needed,
             at_once,
             hedge_delay: self.read_latency.p95().max(self.config.timing.hedge_delay_min),
@@ -86,6 +90,7 @@ impl Node {
                 GetEffect::Ask { node, value_bytes_max } => {
                     self.ask_for_get(id, &mut get, node, value_bytes_max);
                 }
+                GetEffect::Vet { node, dots } => self.ask_collected(id, &get, node, dots),
                 GetEffect::WantHedge => {
                     if self.hedges.take() {
                         self.counters.hedges_sent += 1;
@@ -144,6 +149,46 @@ impl Node {
         self.ask_replica(node, question);
     }
 
+    /// Asks a replica, which may be this node, which versions it would turn away as collected.
+    fn ask_collected(&mut self, id: OperationId, get: &GetOperation, node: NodeId, dots: Vec<Dot>) {
+        if node == self.config.node {
+            let job = Job::Vet { asker: VetFor::Local(id), dots };
+            return self.replica.submit(&get.name, Place::Own, job);
+        }
+        let asked = AskCollected {
+            operation: id,
+            name: get.name.clone(),
+            dots,
+            remaining_ms: self.remaining_ms(get.deadline),
+        };
+        self.send(node, Self::lane_of(&get.name), PeerMessage::AskCollected(asked));
+    }
+
+    pub(super) fn ask_collected_received(&mut self, from: NodeId, asked: AskCollected) {
+        // Only a replica has collected anything; who asks another one waits in vain, and learns it
+        // from its deadline.
+        if !self.is_replica(&asked.name) {
+            self.counters.messages_refused += 1;
+            return;
+        }
+        let asker = VetFor::Peer { node: from, operation: asked.operation };
+        self.replica.submit(&asked.name, Place::Own, Job::Vet { asker, dots: asked.dots });
+    }
+
+    /// A replica, which may be this node, said which versions it has collected.
+    pub(super) fn vetted(&mut self, id: OperationId, from: NodeId, collected: Vec<Dot>) {
+        let now = self.now.monotonic;
+        match self.take(id) {
+            Some(Operation::Get(mut get)) => {
+                self.counters.versions_left_out += collected.len() as u64;
+                get.machine.handle(now, GetEvent::Vetted { from, collected });
+                self.drive_get(id, get);
+            }
+            Some(other) => self.keep(id, other),
+            None => {}
+        }
+    }
+
     fn object_reply(&mut self, name: &ObjectName, record: &Record, fastest: NodeId) -> Reply {
         let reconciliation = self.buckets.get(&name.bucket).settings.reconciliation;
         let view = View::of(record, reconciliation, self.now.wall);
@@ -178,7 +223,7 @@ impl Node {
         name: &ObjectName,
         merged: &Record,
         answers: &[(NodeId, Record)],
-        without_value: &[dynamo_versioning::Dot],
+        without_value: &[Dot],
     ) {
         let now = self.now.monotonic;
         for write in self.read_repair.plan(now, name, merged, answers, without_value) {
@@ -188,14 +233,21 @@ impl Node {
             if write.node == self.config.node {
                 let reply_to = ReplyTo::Nobody;
                 let pieces = write.pieces;
-                let job = IncomingWrite { reply_to, pieces, durability, deadline: None };
-                self.replica.submit(name, Job::Write(job));
+                let job = IncomingWrite {
+                    reply_to,
+                    pieces,
+                    acknowledging: false,
+                    durability,
+                    deadline: None,
+                };
+                self.replica.submit(name, Place::Own, Job::Write(job));
             } else {
                 // Sibling by sibling, so that no number of them outgrows a frame.
                 for piece in write.pieces {
                     let message = PeerMessage::Write(ReplicaWrite {
                         operation: None,
                         name: name.clone(),
+                        hint: None,
                         pieces: Vec::from([piece]),
                         durability,
                         remaining_ms: TIMEOUT_MS_MAX,

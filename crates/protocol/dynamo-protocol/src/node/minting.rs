@@ -7,14 +7,14 @@ use core::time::Duration;
 
 use dynamo_coordination::known_request::{KnownRequestCheck, KnownRequestEffect, KnownRequestPlan};
 use dynamo_messages::{Failure, Invalid, KnownRequest, OperationId, ReplicaRead};
-use dynamo_types::{Durability, Position, Reconciliation, WallTime};
+use dynamo_types::{Durability, NodeId, Position, Reconciliation, WallTime};
 use dynamo_versioning::{ClientContext, Put, Record};
 
 use super::gets::GetPurpose;
 use super::operations::Operation;
 use super::puts::{PutIntent, RETRY_AFTER_MS};
 use super::{Node, enough, invalid};
-use crate::replica::{IncomingWrite, Job, LocalPut, PutRefusal, ReplyTo};
+use crate::replica::{IncomingWrite, Job, LocalPut, Place, PutRefusal, ReplyTo};
 
 /// How long replicas are awaited, beyond the w that have answered, before a retry may mint: long
 /// enough for a replica that works, short against the client's patience.
@@ -23,7 +23,7 @@ const KNOWN_REQUEST_PATIENCE: Duration = Duration::from_millis(100);
 impl Node {
     /// Asks all replicas whether an earlier attempt reached them (protocol rule 7).
     pub(super) fn check_known(&mut self, intent: PutIntent) {
-        let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
+        let replicas = self.who_may_know(Position::of_object(&intent.name));
         let id = self.new_operation();
         for node in &replicas {
             let question = ReplicaRead {
@@ -42,6 +42,17 @@ impl Node {
             deadline: intent.deadline,
         });
         self.drive_check(id, machine, intent);
+    }
+
+    /// The replicas that can be reached, and as many fallbacks as a sloppy quorum may have had.
+    fn who_may_know(&mut self, position: Position) -> Vec<NodeId> {
+        let (partition, mut asked) = self.reachable_replicas(position);
+        let n = usize::from(self.config.layout.replication().get());
+        if asked.len() < n {
+            let fallbacks = self.healthy_fallbacks(partition);
+            asked.extend(fallbacks.into_iter().take(n));
+        }
+        asked
     }
 
     pub(super) fn drive_check(
@@ -82,8 +93,9 @@ impl Node {
     /// Hands a put to its key's slot.
     pub(super) fn mint(&mut self, mut intent: PutIntent) {
         self.renew_quorum(&mut intent);
-        let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
-        if let Err(failure) = enough(&replicas, intent.needed) {
+        let position = Position::of_object(&intent.name);
+        let holders = self.holders_at_hand(position, intent.options.strict);
+        if let Err(failure) = enough(&holders, intent.needed) {
             self.counters.puts_failed += 1;
             return self.fail(intent.origin, failure);
         }
@@ -92,9 +104,10 @@ impl Node {
             let micros = u64::try_from(expiry.as_micros()).unwrap_or(u64::MAX);
             WallTime(self.now.wall.0.saturating_add(micros))
         });
+        let place = self.own_place(position);
         let id = self.new_operation();
         // With `buffered`, one of the others syncs; only a lone replica must do it itself.
-        let durability = if replicas.len() == 1 { Durability::Synced } else { settings.durability };
+        let durability = if holders.len() == 1 { Durability::Synced } else { settings.durability };
         let put = LocalPut {
             operation: id,
             put: Put {
@@ -105,15 +118,16 @@ impl Node {
                 request: intent.request,
                 digest: intent.digest,
                 covers_all_held: settings.reconciliation == Reconciliation::LastWriteWins,
-                may_extend: true,
+                // Fallbacks' rows come and go (protocol rule 1).
+                may_extend: place == Place::Own,
             },
             durability,
             deadline: intent.deadline,
             siblings_max: self.config.limits.siblings_max,
         };
         let name = intent.name.clone();
-        self.keep(id, Operation::Minting(intent));
-        self.replica.submit(&name, Job::Put(put));
+        self.keep(id, Operation::Minting { intent, place });
+        self.replica.submit(&name, place, Job::Put(put));
     }
 
     /// The bucket's settings may have changed while replicas were asked (history 28).
@@ -126,7 +140,7 @@ impl Node {
     /// This replica saw the put before.
     pub(super) fn known_here(&mut self, id: OperationId, known: KnownRequest, record: &Record) {
         match self.take(id) {
-            Some(Operation::Minting(intent)) => {
+            Some(Operation::Minting { intent, .. }) => {
                 self.timers.set(id, None);
                 self.send_known_again(intent, known, record);
             }
@@ -159,18 +173,20 @@ impl Node {
         let job = IncomingWrite {
             reply_to: ReplyTo::Local(id),
             pieces: pieces.clone(),
+            acknowledging: true,
             durability: Durability::Synced,
             deadline: Some(intent.deadline),
         };
         let name = intent.name.clone();
-        self.replicate(id, intent, &context, pieces, true);
-        self.replica.submit(&name, Job::Write(job));
+        let place = self.own_place(Position::of_object(&name));
+        self.replicate(id, intent, place, &context, pieces, true);
+        self.replica.submit(&name, place, Job::Write(job));
     }
 
     /// The slot refused the put: nothing was applied or sent.
     pub(super) fn mint_refused(&mut self, id: OperationId, refusal: PutRefusal) {
         let intent = match self.take(id) {
-            Some(Operation::Minting(intent)) => intent,
+            Some(Operation::Minting { intent, .. }) => intent,
             Some(other) => return self.keep(id, other),
             None => return,
         };
@@ -182,6 +198,7 @@ impl Node {
             }
             PutRefusal::RequestIdReused => request_id_reused(),
             PutRefusal::Overloaded => Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS },
+            PutRefusal::HintsFull => Failure::StorageFull,
             PutRefusal::Stopped => Failure::StorageFailed,
         };
         self.fail(intent.origin, failure);

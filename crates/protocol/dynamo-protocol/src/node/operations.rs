@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use dynamo_coordination::explain::{Explain, ExplainEvent};
 use dynamo_coordination::forward::{Forward, ForwardEvent};
@@ -11,12 +12,14 @@ use dynamo_coordination::list::List;
 use dynamo_coordination::put::{PutAcknowledgements, PutEvent};
 use dynamo_messages::{Mutation, OperationId, Options};
 use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId};
+use dynamo_versioning::Record;
 
 use super::Node;
 use super::buckets::SetBucket;
 use super::gets::GetPurpose;
 use super::puts::PutIntent;
 use crate::event::ClientId;
+use crate::replica::Place;
 
 /// Who is told what came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,10 @@ pub(super) struct GetOperation {
 pub(super) struct PutOperation {
     pub(super) machine: PutAcknowledgements,
     pub(super) origin: Origin,
-    pub(super) bucket: Bucket,
+    pub(super) name: ObjectName,
+    /// What was sent, for those who stand in.
+    pub(super) pieces: Vec<Record>,
+    pub(super) deadline: Instant,
     pub(super) options: Options,
     /// For the client's next put.
     pub(super) context: String,
@@ -86,7 +92,11 @@ pub(super) struct ExplainOperation {
 pub(super) enum Operation {
     Get(GetOperation),
     /// Waits for the key's slot.
-    Minting(PutIntent),
+    Minting {
+        intent: PutIntent,
+        /// Where this node's copy goes.
+        place: Place,
+    },
     Put(PutOperation),
     /// Asks whether a retried put was made before.
     Check {
@@ -114,7 +124,7 @@ impl Node {
     pub(super) fn keep(&mut self, id: OperationId, operation: Operation) {
         let at = match &operation {
             Operation::Get(get) => get.machine.poll_timeout(),
-            Operation::Minting(intent) => Some(intent.deadline),
+            Operation::Minting { intent, .. } => Some(intent.deadline),
             Operation::Put(put) => put.machine.poll_timeout(),
             Operation::Check { machine, .. } => machine.poll_timeout(),
             Operation::Forward { machine, .. } => machine.poll_timeout(),
@@ -140,7 +150,7 @@ impl Node {
                 get.machine.handle_timeout(now);
                 self.drive_get(id, get);
             }
-            Some(Operation::Minting(intent)) => self.minting_timed_out(intent),
+            Some(Operation::Minting { intent, .. }) => self.minting_timed_out(intent),
             Some(Operation::Put(mut put)) => {
                 put.machine.handle_timeout(now);
                 self.drive_put(id, put);
@@ -196,7 +206,7 @@ impl Node {
                 self.explain_event(id, explain, ExplainEvent::Lost { node });
             }
             Some(
-                other @ (Operation::Minting(_)
+                other @ (Operation::Minting { .. }
                 | Operation::ListQuestion { .. }
                 | Operation::SetBucket(_)),
             ) => self.keep(id, other),

@@ -52,14 +52,16 @@ impl Node {
             Err(failure) => return self.fail(origin, failure),
         };
         let position = Position::of_object(&mutation.name);
-        let (_, mut candidates) = self.reachable_replicas(position);
+        if let Err(failure) =
+            enough(&self.holders_at_hand(position, mutation.options.strict), needed)
+        {
+            self.counters.puts_failed += 1;
+            return self.fail(origin, failure);
+        }
+        let mut candidates = self.coordinators(position);
         // The others still take writes. If there is none, this node says that its disk failed.
         if self.replica.is_stopped() && candidates.len() > 1 {
             candidates.retain(|node| *node != self.config.node);
-        }
-        if let Err(failure) = enough(&candidates, needed) {
-            self.counters.puts_failed += 1;
-            return self.fail(origin, failure);
         }
         // Paper §5: the node that answered the preceding read fastest coordinates the write.
         let fastest = context.fastest.and_then(|f| candidates.iter().position(|node| *node == f));
@@ -115,7 +117,7 @@ impl Node {
     }
 
     /// Coordinates a put that another node, or an operation of this one, hands on: this node is one
-    /// of the key's replicas.
+    /// of the key's replicas, or stands in for one.
     pub(super) fn coordinate(&mut self, origin: Origin, mutation: Mutation, deadline: Instant) {
         let checked = self.check_mutation(&mutation).and_then(|context| {
             let quorum = self.quorum(&mutation.name.bucket, &mutation.options)?;

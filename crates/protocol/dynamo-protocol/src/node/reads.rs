@@ -21,6 +21,9 @@ use crate::rows;
 const WHOLE_RECORD_BYTES_MAX: usize = 256 << 10;
 /// Rows that one scan may look at: a few milliseconds of disk work.
 const SCAN_ROWS_MAX: u32 = 1024;
+/// Rows that one question may read: a fallback looks for hints for each replica of the key, of which
+/// there are at most seven.
+pub(super) const READS_PER_QUESTION: usize = 7;
 /// Bytes that one scan may read.
 const SCAN_BYTES_MAX: u32 = 4 << 20;
 
@@ -33,6 +36,17 @@ pub(super) struct PendingRead {
     value_bytes_max: u32,
     known: Option<RequestId>,
     deadline: Instant,
+    /// Of a fallback: what was found so far.
+    hints: Option<FoundHints>,
+}
+
+/// What a fallback has found of a key.
+#[derive(Debug)]
+struct FoundHints {
+    /// For whom rows are still to be read, the one under way first.
+    intended: Vec<NodeId>,
+    found: Record,
+    any: bool,
 }
 
 /// Rows that are being scanned, and for whom.
@@ -73,13 +87,23 @@ impl Node {
     ) {
         let deadline = Instant(u64::MAX);
         let asker = Asker::Here;
-        self.load(PendingRead { asker, operation, name, value_bytes_max, known, deadline });
+        let hints = self.hints_to_look_for(&name);
+        self.load(PendingRead { asker, operation, name, value_bytes_max, known, deadline, hints });
+    }
+
+    /// For whom this node may keep hints of a key; none if it is itself a replica.
+    fn hints_to_look_for(&self, name: &ObjectName) -> Option<FoundHints> {
+        let (_, set) = self.config.layout.replicas_of(Position::of_object(name));
+        let intended = set.iter().collect();
+        let hints = FoundHints { intended, found: Record::new(), any: false };
+        (!set.contains(self.config.node)).then_some(hints)
     }
 
     pub(super) fn replica_read_received(&mut self, from: NodeId, read: ReplicaRead) {
         if let Some(request) = read.known {
             self.replica.withdraw(&read.name, request);
         }
+        let hints = self.hints_to_look_for(&read.name);
         let pending = PendingRead {
             asker: Asker::Peer(from),
             operation: read.operation,
@@ -87,11 +111,9 @@ impl Node {
             value_bytes_max: read.value_bytes_max,
             known: read.known,
             deadline: self.deadline_in(read.remaining_ms),
+            hints,
         };
-        // Only a replica of the key may say that it is missing (history 14).
-        let is_replica = self.is_replica(&pending.name);
-        self.counters.messages_refused += u64::from(!is_replica);
-        if !is_replica || self.reads.len() >= PEER_READS_MAX {
+        if self.reads.len() >= PEER_READS_MAX {
             return self.tell_outcomes(pending, vec![ReadOutcome::Overloaded]);
         }
         self.load(pending);
@@ -99,15 +121,56 @@ impl Node {
 
     fn load(&mut self, read: PendingRead) {
         let load = self.replica.next_load();
-        let key = rows::object_key(&read.name);
+        let (column, key) = match &read.hints {
+            None => (Column::Objects, rows::object_key(&read.name)),
+            Some(hints) => {
+                let intended = hints.intended.first().expect("a replica set is never empty");
+                let position = Position::of_object(&read.name);
+                (Column::Hints, rows::hint_key(*intended, position, &read.name))
+            }
+        };
         self.reads.insert(load, read);
-        self.effects.push_back(Effect::Load { load, column: Column::Objects, key });
+        self.effects.push_back(Effect::Load { load, column, key });
+    }
+
+    /// A fallback read one of the rows in which it may keep hints of a key.
+    fn hint_loaded(&mut self, mut read: PendingRead, row: &LoadedRow) {
+        let Some(hints) = &mut read.hints else { return };
+        match row {
+            LoadedRow::Absent => {}
+            LoadedRow::Found(bytes) => match rows::decode_hint(bytes) {
+                Some((_, stored)) => {
+                    hints.found.merge(&stored.record);
+                    hints.any = true;
+                }
+                None => self.counters.rows_damaged += 1,
+            },
+            LoadedRow::Damaged => self.counters.rows_damaged += 1,
+            LoadedRow::Failed => {
+                self.counters.loads_failed += 1;
+                return self.tell_outcomes(read, vec![ReadOutcome::Overloaded]);
+            }
+        }
+        hints.intended.remove(0);
+        if !hints.intended.is_empty() {
+            return self.load(read);
+        }
+        let outcomes = if hints.any {
+            pieces(core::mem::take(&mut hints.found), read.value_bytes_max)
+        } else {
+            // Nobody but a replica may say that a key is missing (history 14).
+            vec![ReadOutcome::NoHint]
+        };
+        self.tell_outcomes(read, outcomes);
     }
 
     pub(super) fn read_loaded(&mut self, read: PendingRead, row: LoadedRow) {
         if self.now.monotonic >= read.deadline {
             // The asker has given up; an answer would only cost.
             return;
+        }
+        if read.hints.is_some() {
+            return self.hint_loaded(read, &row);
         }
         let outcomes = match row {
             LoadedRow::Absent => vec![ReadOutcome::Missing],

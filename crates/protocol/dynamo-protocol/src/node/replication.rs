@@ -4,9 +4,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use dynamo_coordination::put::{Copy, PutAcknowledgements, PutEffect, PutEvent, PutPlan};
+use dynamo_coordination::put::{
+    Copy, Placement, PutAcknowledgements, PutEffect, PutEvent, PutPlan,
+};
 use dynamo_messages::{
-    Failure, OperationId, PeerMessage, Receipt, ReplicaWrite, ReplicaWriteReply, Reply,
+    Failure, HintFor, OperationId, PeerMessage, Receipt, ReplicaWrite, ReplicaWriteReply, Reply,
     WriteOutcome,
 };
 use dynamo_types::limits::TIMEOUT_MS_MAX;
@@ -17,75 +19,130 @@ use super::Node;
 use super::operations::{Operation, PutOperation};
 use super::puts::{PutIntent, RETRY_AFTER_MS};
 use crate::effect::Lane;
-use crate::replica::{IncomingWrite, Job, ReplyTo};
+use crate::replica::{IncomingWrite, Job, Place, ReplyTo};
 
 impl Node {
     /// The slot minted the version: it is being stored here, and is sent now.
     pub(super) fn minted(&mut self, id: OperationId, applied: Applied) {
-        let intent = match self.take(id) {
-            Some(Operation::Minting(intent)) => intent,
+        let (intent, place) = match self.take(id) {
+            Some(Operation::Minting { intent, place }) => (intent, place),
             // The deadline passed in the same moment; the version stands, the client was told so.
             Some(other) => return self.keep(id, other),
             None => return,
         };
         let context = ClientContext::of_put(&applied, Some(self.config.node));
-        self.replicate(id, intent, &context, vec![applied.write], false);
+        self.replicate(id, intent, place, &context, vec![applied.write], false);
     }
 
-    /// Sends pieces to the other replicas and counts copies, this node's own included. `made_before`
-    /// says that an earlier attempt made the version.
+    /// Sends pieces to the other holders and counts copies, this node's at `place` included.
+    /// `made_before` says that an earlier attempt made the version.
     pub(super) fn replicate(
         &mut self,
         id: OperationId,
         intent: PutIntent,
+        place: Place,
         context: &ClientContext,
         pieces: Vec<Record>,
         made_before: bool,
     ) {
-        let (_, replicas) = self.reachable_replicas(Position::of_object(&intent.name));
+        let placements = self.place_copies(Position::of_object(&intent.name), place);
         let durability = self.buckets.get(&intent.name.bucket).settings.durability;
-        let remaining_ms = self.remaining_ms(intent.deadline);
-        let lane = Self::lane_of(&intent.name);
-        let mut sent = BTreeMap::new();
-        let others = replicas.iter().filter(|node| **node != self.config.node);
-        let others: Vec<NodeId> = others.copied().collect();
-        for (place, node) in others.iter().enumerate() {
-            // Paper §6.1: one replica writes durably; the slowest, since the client rarely waits
-            // for it.
-            let last = place + 1 == others.len();
-            let durability = if last { Durability::Synced } else { durability };
-            let write = ReplicaWrite {
-                operation: Some(id),
-                name: intent.name.clone(),
-                pieces: pieces.clone(),
-                durability,
-                remaining_ms,
-            };
-            sent.insert(*node, self.now.monotonic);
-            self.health.request_sent(*node, self.now.monotonic);
-            self.send(*node, lane, PeerMessage::Write(write));
-        }
+        let stand_in_at = self.now.monotonic + self.config.timing.stand_in_delay;
         let machine = PutAcknowledgements::new(PutPlan {
-            replicas,
+            placements: placements.list.clone(),
+            unplaced: placements.unplaced,
             needed: intent.needed,
+            strict: intent.options.strict,
+            stand_in_at,
             deadline: intent.deadline,
             made_before,
         });
-        let put = PutOperation {
+        let mut put = PutOperation {
             machine,
             origin: intent.origin,
             context: self.seal(context, &intent.name),
-            bucket: intent.name.bucket,
+            name: intent.name,
+            pieces,
+            deadline: intent.deadline,
             options: intent.options,
-            sent,
+            sent: BTreeMap::new(),
         };
+        let here = self.config.node;
+        let others: Vec<Placement> =
+            placements.list.into_iter().filter(|copy| copy.holder != here).collect();
+        for (number, copy) in others.iter().enumerate() {
+            // Paper §6.1: one replica writes durably; the slowest, since the client rarely waits
+            // for it. A hint outlives its fallback's process, or it would be none.
+            let last = number + 1 == others.len();
+            let durable = last || copy.is_hint();
+            let durability = if durable { Durability::Synced } else { durability };
+            self.send_copy(id, &mut put, *copy, true, durability);
+        }
         self.drive_put(id, put);
+    }
+
+    fn send_copy(
+        &mut self,
+        id: OperationId,
+        put: &mut PutOperation,
+        copy: Placement,
+        acknowledging: bool,
+        durability: Durability,
+    ) {
+        // A courtesy is still worth its way when the client has given up.
+        let remaining_ms = if acknowledging {
+            self.remaining_ms(put.deadline)
+        } else {
+            self.remaining_ms(self.now.monotonic + self.config.timing.request_timeout)
+        };
+        let hint =
+            copy.is_hint().then_some(HintFor { intended: copy.member, acknowledging });
+        let write = ReplicaWrite {
+            operation: Some(id),
+            name: put.name.clone(),
+            hint,
+            pieces: put.pieces.clone(),
+            durability,
+            remaining_ms,
+        };
+        put.sent.insert(copy.holder, self.now.monotonic);
+        self.health.request_sent(copy.holder, self.now.monotonic);
+        self.send(copy.holder, Self::lane_of(&put.name), PeerMessage::Write(write));
+    }
+
+    /// Lets a fallback keep a copy for a member that refused, is lost or stays silent.
+    fn stand_in(
+        &mut self,
+        id: OperationId,
+        put: &mut PutOperation,
+        member: NodeId,
+        acknowledging: bool,
+    ) {
+        let partition = self.config.layout.replicas_of(Position::of_object(&put.name)).0;
+        let holders: Vec<NodeId> = put.machine.holders().collect();
+        match self.another_fallback(partition, &holders) {
+            Some(holder) if holder == self.config.node => {
+                // Only a fallback coordinates without being among the holders, and it is one.
+                put.machine.handle(PutEvent::NoStandIn { member });
+            }
+            Some(holder) => {
+                self.counters.stand_ins_asked += 1;
+                let copy = Placement { member, holder };
+                self.send_copy(id, put, copy, acknowledging, Durability::Synced);
+                put.machine.handle(PutEvent::StandIn(copy));
+            }
+            None => put.machine.handle(PutEvent::NoStandIn { member }),
+        }
     }
 
     /// Tells the client what came of a put, once that is decided.
     pub(super) fn drive_put(&mut self, id: OperationId, mut put: PutOperation) {
         while let Some(effect) = put.machine.poll_effect() {
             let reply = match effect {
+                PutEffect::WantStandIn { member, acknowledging } => {
+                    self.stand_in(id, &mut put, member, acknowledging);
+                    continue;
+                }
                 PutEffect::Stored { copies } => {
                     self.counters.puts_stored += 1;
                     let context = core::mem::take(&mut put.context);
@@ -121,17 +178,20 @@ impl Node {
             let member = self.config.members.iter().find(|member| member.node == node);
             member.map(|member| member.zone.as_str())
         };
-        let zones: BTreeSet<Option<&str>> = copies.iter().map(|copy| zone_of(copy.node)).collect();
+        let zones: BTreeSet<Option<&str>> = copies.iter().map(|copy| zone_of(copy.placement.holder)).collect();
         Receipt {
             copies: count(copies.len()),
             synced: count(copies.iter().filter(|copy| copy.synced).count()),
             nodes: count(copies.len()),
             zones: count(zones.len()),
-            hints: 0,
+            hints: count(copies.iter().filter(|copy| copy.placement.is_hint()).count()),
         }
     }
 
     pub(super) fn write_reply_received(&mut self, from: NodeId, reply: ReplicaWriteReply) {
+        if self.hint_answered(reply.operation, from, reply.outcome) {
+            return;
+        }
         let Some(bucket) = self.bucket_of(reply.operation) else {
             return;
         };
@@ -166,21 +226,31 @@ impl Node {
             }
             None => ReplyTo::Nobody,
         };
-        if !self.is_replica(&write.name) {
+        let (_, set) = self.config.layout.replicas_of(Position::of_object(&write.name));
+        let is_replica = set.contains(self.config.node);
+        let place = match write.hint {
+            None if is_replica => Some(Place::Own),
+            Some(hint) if !is_replica && set.contains(hint.intended) => {
+                Some(Place::Hint(hint.intended))
+            }
+            None | Some(_) => None,
+        };
+        let Some(place) = place else {
             self.counters.messages_refused += 1;
             if let ReplyTo::Peer { node, operation, bucket } = reply_to {
                 self.send_write_reply(node, operation, &bucket, WriteOutcome::Overloaded);
             }
             return;
-        }
+        };
         let remaining_ms = write.remaining_ms.min(TIMEOUT_MS_MAX);
         let job = IncomingWrite {
             reply_to,
             pieces: write.pieces,
+            acknowledging: write.hint.is_some_and(|hint| hint.acknowledging),
             durability: write.durability,
             deadline: Some(self.deadline_in(remaining_ms)),
         };
-        self.replica.submit(&write.name, Job::Write(job));
+        self.replica.submit(&write.name, place, Job::Write(job));
     }
 
     pub(super) fn send_write_reply(

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use dynamo_types::{Durability, WallTime};
 
+use super::partition::Partition;
 use super::{MetaTag, Replica, ReplicaEffect};
 use crate::counters::Counters;
 use crate::effect::{Column, StoreWrite};
@@ -20,20 +21,25 @@ impl Replica {
         self.batch.meta.push(tag);
     }
 
-    /// Checkpoints the clocks that have grown, and drops journal rows that nothing needs: those
+    /// Checkpoints the clocks and trees that have changed, and drops journal rows that nothing needs: those
     /// before the checkpoint and beyond the retry window. The checkpoint is itself a synced store
     /// behind the data, so it is never ahead of the data's sync.
     pub(crate) fn checkpoint(&mut self, wall: WallTime, counters: &mut Counters) {
         if self.stopped {
             return;
         }
-        for (id, partition) in self.partitions.iter_mut().filter(|(_, p)| p.changed) {
+        // Batches under way are not in memory's state yet: their journal rows stay needed.
+        let under_way = self.in_flight.iter().find_map(|store| store.journal_row);
+        let journal = under_way.map_or(self.next_journal, |(number, _)| number);
+        let own = &self.own_partitions;
+        let changed = |(id, p): &(_, &mut Partition)| p.changed && own.contains(id);
+        for (id, partition) in self.partitions.iter_mut().filter(changed) {
             partition.changed = false;
-            self.batch.checkpoint.push(*id);
+            self.batch.checkpoint.push(id);
             self.batch.writes.push(StoreWrite::Put {
                 column: Column::Meta,
-                key: rows::checkpoint_key(*id),
-                value: rows::encode_checkpoint(&partition.clock),
+                key: rows::checkpoint_key(id),
+                value: partition.checkpoint(journal).encode(),
             });
         }
         let window = self.retry_window_micros;

@@ -2,9 +2,7 @@
 
 use dynamo_messages::WriteOutcome;
 use dynamo_types::Now;
-use dynamo_versioning::StoredRecord;
-
-use super::slot::{SlotKey, State};
+use super::slot::{Held, SlotKey, State};
 use super::store_batch::StoreInFlight;
 use super::{Replica, ReplicaEffect, known_request};
 use crate::counters::Counters;
@@ -45,12 +43,24 @@ impl Replica {
 
     fn applied(&mut self, now: Now, ended: StoreInFlight, synced: bool, counters: &mut Counters) {
         self.unsynced = !synced;
-        for entry in &ended.entries {
-            let partition = self.partition(entry.partition);
+        for entry in ended.journal.entries.iter().filter(|entry| !entry.hint) {
+            let partition = self.partitions.get_mut(entry.partition);
             partition.clock.dots.insert(entry.dot);
             partition.changed = true;
         }
-        self.journal.extend(ended.journal);
+        for change in &ended.journal.changes {
+            let id = self.partitions.count.partition_of(change.position);
+            self.partitions.get_mut(id).record_changed(change);
+        }
+        for (id, dots) in &ended.journal.collected {
+            let partition = self.partitions.get_mut(*id);
+            partition.clock.collected(dots);
+            partition.changed = true;
+        }
+        self.journal.extend(ended.journal_row);
+        for change in ended.hints.iter().filter(|change| change.after.is_some()) {
+            self.effects.push_back(ReplicaEffect::HintKept { intended: change.intended });
+        }
         let outcome = WriteOutcome::Stored { synced };
         for reply_to in ended.barriers {
             self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
@@ -70,15 +80,18 @@ impl Replica {
         outcome: WriteOutcome,
         counters: &mut Counters,
     ) {
-        for entry in &ended.entries {
+        for entry in &ended.journal.entries {
             self.retries.forget(entry.position, &known_request(entry));
             // An own dot of this batch may be out in the world: no interval may reach over it.
-            if entry.dot.actor == self.actor {
-                self.partition(entry.partition).mint.raise_floor();
+            if entry.dot.actor == self.partitions.actor {
+                self.partitions.get_mut(entry.partition).mint.raise_floor();
             }
         }
+        for change in ended.hints.iter().rev() {
+            self.hints.apply(change.reversed());
+        }
         for partition in ended.checkpoint {
-            self.partition(partition).changed = true;
+            self.partitions.get_mut(partition).changed = true;
         }
         // What barriers wait for was stored before and stands, only its sync did not come about.
         for reply_to in ended.barriers {
@@ -106,7 +119,7 @@ impl Replica {
             return;
         };
         let State::Storing { before, after, awaiting, bytes } =
-            core::mem::replace(&mut slot.state, State::Ready(StoredRecord::default()))
+            core::mem::replace(&mut slot.state, State::Ready(Held::default()))
         else {
             return;
         };

@@ -1,39 +1,81 @@
 //! Taking back what the database held when the process started.
 
+use alloc::collections::BTreeMap;
+
+use bytes::Bytes;
+use dynamo_types::PartitionId;
+
 use super::{Replica, known_request};
 use crate::config::Recovered;
 use crate::counters::Counters;
-use crate::rows;
+use crate::rows::{self, Checkpoint, JournalRow};
+
+/// The first journal row that each partition's checkpoint does not cover.
+type Covered = BTreeMap<PartitionId, u64>;
 
 impl Replica {
-    /// Takes checkpoints and journal rows back. A row that cannot be read costs clock entries,
-    /// which is safe: a clock may lack what the disk has, never the other way round.
+    /// Takes checkpoints and journal rows back. A clock row that cannot be read costs clock entries,
+    /// which is safe: a clock may lack what the disk has, never the other way round. For the trees
+    /// anything unreadable means drift, which the scrub corrects.
     pub(super) fn recover(&mut self, recovered: &Recovered, counters: &mut Counters) {
+        let mut covered = Covered::new();
         for (key, value) in &recovered.meta {
             let value = value.as_ref();
             let read = match key.first() {
-                Some(&rows::CHECKPOINT) => rows::parse_checkpoint_key(key)
-                    .zip(value.and_then(|row| rows::decode_checkpoint(row)))
-                    .map(|(partition, clock)| {
-                        let known = &mut self.partition(partition).clock;
-                        known.dots.union_with(&clock.dots);
-                        known.horizon.union_with(&clock.horizon);
-                    }),
-                Some(&rows::JOURNAL) => rows::parse_journal_key(key).and_then(|number| {
-                    self.next_journal = self.next_journal.max(number + 1);
-                    let (wall, entries) = rows::decode_journal(value?)?;
-                    self.journal.push_back((number, wall));
-                    for entry in entries {
-                        let partition = self.partition(entry.partition);
-                        partition.clock.dots.insert(entry.dot);
-                        partition.changed = true;
-                        self.retries.remember(wall, entry.position, known_request(&entry));
-                    }
-                    Some(())
-                }),
+                Some(&rows::CHECKPOINT) => self.recover_checkpoint(key, value, &mut covered),
+                Some(&rows::JOURNAL) => self.recover_journal(key, value, &covered),
                 Some(_) | None => Some(()),
             };
             counters.meta_rows_damaged += u64::from(read.is_none());
         }
+    }
+
+    fn recover_checkpoint(
+        &mut self,
+        key: &Bytes,
+        value: Option<&Bytes>,
+        covered: &mut Covered,
+    ) -> Option<()> {
+        let id = rows::parse_checkpoint_key(key)?;
+        let checkpoint = Checkpoint::decode(value?, self.partitions.count)?;
+        covered.insert(id, checkpoint.journal);
+        let partition = self.partitions.get_mut(id);
+        partition.clock = checkpoint.clock;
+        partition.tree = checkpoint.tree;
+        partition.records = checkpoint.records;
+        Some(())
+    }
+
+    /// Checkpoints come before journal rows in the order of keys.
+    fn recover_journal(
+        &mut self,
+        key: &Bytes,
+        value: Option<&Bytes>,
+        covered: &Covered,
+    ) -> Option<()> {
+        let number = rows::parse_journal_key(key)?;
+        self.next_journal = self.next_journal.max(number + 1);
+        let (wall, journal) = JournalRow::decode(value?)?;
+        self.journal.push_back((number, wall));
+        for entry in &journal.entries {
+            if !entry.hint {
+                let partition = self.partitions.get_mut(entry.partition);
+                partition.clock.dots.insert(entry.dot);
+                partition.changed = true;
+            }
+            self.retries.remember(wall, entry.position, known_request(entry));
+        }
+        for change in &journal.changes {
+            let id = self.partitions.count.partition_of(change.position);
+            if covered.get(&id).is_none_or(|first| number >= *first) {
+                self.partitions.get_mut(id).record_changed(change);
+            }
+        }
+        for (id, dots) in &journal.collected {
+            let partition = self.partitions.get_mut(*id);
+            partition.clock.collected(dots);
+            partition.changed = true;
+        }
+        Some(())
     }
 }

@@ -1,4 +1,4 @@
-//! One slot per key (protocol rule 3).
+//! One slot per key (protocol rule 3); and one for each node that hints of the key are kept for.
 //!
 //! Every change of a record is a load, a merge and a store. Two of them on one key must not
 //! overlap: both would load the same record, each would store it with its own version added, and
@@ -16,16 +16,34 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use dynamo_types::ObjectName;
+use dynamo_types::{NodeId, ObjectName};
 use dynamo_versioning::StoredRecord;
 
 use super::{Job, ReplyTo};
 use crate::effect::LoadId;
 
+/// Whose copy of a record it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// This node's own, as a replica.
+    Own,
+    /// Kept for that node.
+    Hint(NodeId),
+}
+
+/// A record as a row holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Held {
+    pub(super) stored: StoredRecord,
+    /// Of a hint: whether it counted towards w.
+    pub(super) acknowledging: bool,
+}
+
 /// Names a slot. `variant` is always 0, except under the planted bug that merges outside the slot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SlotKey {
     pub(super) name: ObjectName,
+    pub(super) place: Place,
     pub(super) variant: u64,
 }
 
@@ -35,13 +53,13 @@ pub(super) enum State {
     /// The record is being read.
     Loading(LoadId),
     /// The record is at hand and equals the disk; only for the moment in which jobs are applied.
-    Ready(StoredRecord),
+    Ready(Held),
     /// A changed record is being written.
     Storing {
         /// What the disk holds if the store is refused.
-        before: StoredRecord,
+        before: Held,
         /// What it holds if the store is applied.
-        after: StoredRecord,
+        after: Held,
         /// Who is answered when the store has ended.
         awaiting: Vec<ReplyTo>,
         /// Bytes of the jobs that are being stored.

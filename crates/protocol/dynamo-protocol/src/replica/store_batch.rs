@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use dynamo_types::{Durability, PartitionId, WallTime};
 
+use super::hint_space::HintChange;
 use super::slot::SlotKey;
 use super::{MetaTag, ReplyTo};
 use crate::effect::{StoreId, StoreWrite};
-use crate::rows::JournalEntry;
+use crate::rows::JournalRow;
 
 /// The stores of a turn, before they leave.
 #[derive(Debug)]
@@ -16,7 +17,9 @@ pub(super) struct StoreBatch {
     /// Synced if any part needs it.
     pub(super) durability: Durability,
     pub(super) slots: Vec<SlotKey>,
-    pub(super) entries: Vec<JournalEntry>,
+    pub(super) journal: JournalRow,
+    /// Hint rows that come, change or go with it.
+    pub(super) hints: Vec<HintChange>,
     /// Answers that wait for a sync of what was stored before.
     pub(super) barriers: Vec<ReplyTo>,
     pub(super) meta: Vec<MetaTag>,
@@ -29,7 +32,8 @@ impl Default for StoreBatch {
             writes: Vec::new(),
             durability: Durability::Buffered,
             slots: Vec::new(),
-            entries: Vec::new(),
+            journal: JournalRow::default(),
+            hints: Vec::new(),
             barriers: Vec::new(),
             meta: Vec::new(),
             checkpoint: Vec::new(),
@@ -48,8 +52,10 @@ impl StoreBatch {
 pub(super) struct StoreInFlight {
     pub(super) store: StoreId,
     pub(super) slots: Vec<SlotKey>,
-    pub(super) entries: Vec<JournalEntry>,
-    pub(super) journal: Option<(u64, WallTime)>,
+    pub(super) journal: JournalRow,
+    /// The number and time of its journal row, if it has one.
+    pub(super) journal_row: Option<(u64, WallTime)>,
+    pub(super) hints: Vec<HintChange>,
     pub(super) barriers: Vec<ReplyTo>,
     pub(super) meta: Vec<MetaTag>,
     pub(super) checkpoint: Vec<PartitionId>,

@@ -2,19 +2,22 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+use dynamo_merkle::{ItemDigest, SumTree, TreeKey};
 use dynamo_messages::{KnownRequest, WriteOutcome};
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Durability, Now, ObjectName, PartitionId, Position, RequestId};
-use dynamo_versioning::{Content, Record, StoredRecord, apply_put, receive_delayed};
-
-use super::slot::{Slot, SlotKey, State};
-use super::{
-    IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo, partition_of,
+use dynamo_versioning::{
+    Content, Dot, DotClock, Record, StoredRecord, apply_put, receive_delayed,
 };
+
+use super::hint_space::HintChange;
+use super::slot::{Held, Place, Slot, SlotKey, State};
+use super::{IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo};
 use crate::counters::Counters;
 use crate::effect::{Column, LoadId, StoreWrite};
 use crate::event::LoadedRow;
-use crate::rows::{self, JournalEntry};
+use crate::rows::{self, JournalEntry, RecordChange};
 
 /// Jobs that may wait at one key. A hot key takes one sync for all that wait, so this many wait a
 /// few syncs; more means that the key is hopelessly overloaded.
@@ -25,14 +28,14 @@ pub(super) const JOBS_PER_SLOT_MAX: usize = 1024;
 const JOB_BYTES: usize = 512;
 
 impl Replica {
-    /// Hands a change to its key's slot.
-    pub(crate) fn submit(&mut self, name: &ObjectName, job: Job) {
+    /// Hands a job to the slot of its key, for this node's own copy or for that of a hint.
+    pub(crate) fn submit(&mut self, name: &ObjectName, place: Place, job: Job) {
         let bytes = job.held_bytes();
         // A job that is alone is let in whatever its size: limits of values are checked elsewhere.
         if self.stopped || (self.bytes > 0 && self.bytes + bytes > self.bytes_max) {
             return self.refuse(&job, self.stopped);
         }
-        let mut key = SlotKey { name: name.clone(), variant: 0 };
+        let mut key = SlotKey { name: name.clone(), place, variant: 0 };
         if planted(PlantedBug::MergeWithoutSlot) && matches!(job, Job::Write(_)) {
             self.next_slot_variant += 1;
             key.variant = self.next_slot_variant;
@@ -47,22 +50,23 @@ impl Replica {
         self.bytes += bytes;
         let load = self.next_load();
         self.loads.insert(load, key.clone());
-        let row = rows::object_key(name);
+        let (column, row) = row_of(name, place);
         self.slots.insert(key, Slot::loading(load, job));
-        self.effects.push_back(ReplicaEffect::Load { load, key: row });
+        self.effects.push_back(ReplicaEffect::Load { load, column, key: row });
     }
 
     /// Refuses puts of a request that wait at a slot. Whoever asks whether the request is known here
     /// will mint it, and the version must not be made a second time, late (history 9).
     pub(crate) fn withdraw(&mut self, name: &ObjectName, request: RequestId) {
-        let key = SlotKey { name: name.clone(), variant: 0 };
-        let Some(slot) = self.slots.get_mut(&key) else {
-            return;
-        };
         let of_request = |job: &Job| matches!(job, Job::Put(put) if put.put.request == request);
-        let queue = core::mem::take(&mut slot.queue);
-        let (withdrawn, kept): (Vec<Job>, Vec<Job>) = queue.into_iter().partition(of_request);
-        slot.queue = kept.into();
+        let first = SlotKey { name: name.clone(), place: Place::Own, variant: 0 };
+        let mut withdrawn = Vec::new();
+        for (_, slot) in self.slots.range_mut(first..).take_while(|(key, _)| key.name == *name) {
+            let queue = core::mem::take(&mut slot.queue);
+            let (taken, kept): (Vec<Job>, Vec<Job>) = queue.into_iter().partition(of_request);
+            slot.queue = kept.into();
+            withdrawn.extend(taken);
+        }
         for job in withdrawn {
             self.bytes -= job.held_bytes();
             self.refuse(&job, false);
@@ -87,10 +91,10 @@ impl Replica {
             return false;
         };
         let record = match row {
-            LoadedRow::Absent => Some(StoredRecord::default()),
-            LoadedRow::Found(bytes) => match StoredRecord::decode(bytes) {
-                Ok(record) => Some(record),
-                Err(_) => Some(self.quarantine(&key.name, counters)),
+            LoadedRow::Absent => Some(Held::default()),
+            LoadedRow::Found(bytes) => match decode_row(key.place, bytes) {
+                Some(held) => Some(held),
+                None => Some(self.quarantine(&key.name, counters)),
             },
             LoadedRow::Damaged => Some(self.quarantine(&key.name, counters)),
             LoadedRow::Failed => {
@@ -116,15 +120,11 @@ impl Replica {
 
     /// A damaged row counts as lost: what is written next starts from nothing, and no interval of
     /// this process is extended over what the row may have held (protocol rule 1).
-    pub(super) fn quarantine(
-        &mut self,
-        name: &ObjectName,
-        counters: &mut Counters,
-    ) -> StoredRecord {
+    pub(super) fn quarantine(&mut self, name: &ObjectName, counters: &mut Counters) -> Held {
         counters.rows_damaged += 1;
-        let partition = self.partition_count.partition_of(Position::of_object(name));
-        self.partition(partition).mint.raise_floor();
-        StoredRecord::default()
+        let partition = self.partitions.count.partition_of(Position::of_object(name));
+        self.partitions.get_mut(partition).mint.raise_floor();
+        Held::default()
     }
 
     /// Refuses all that waits at a slot, and closes it.
@@ -147,6 +147,10 @@ impl Replica {
                 // A node that stopped has nothing of this write: it never reached the disk.
                 outcome: WriteOutcome::Overloaded,
             },
+            // The hint stays, and the next pass of the handoff finds it.
+            Job::HintTaken(_) => return,
+            // Nobody can say; the asker waits for its deadline, and asks another replica.
+            Job::Vet { .. } => return,
         });
     }
 
@@ -160,15 +164,26 @@ impl Replica {
             return;
         };
         let position = Position::of_object(&key.name);
-        let partition = self.partition_count.partition_of(position);
+        let at = At { now, partition: self.partitions.count.partition_of(position), position, place: key.place };
         let mut after = before.clone();
         let mut turn = SlotTurn::default();
         for job in slot.queue.drain(..) {
             turn.bytes += job.held_bytes();
+            if let Place::Hint(_) = key.place
+                && !self.has_room_for(&job)
+            {
+                counters.hints_refused += 1;
+                self.refuse_hint(&job);
+                continue;
+            }
             match job {
-                Job::Put(put) => self.mint(now, partition, position, &mut after, put, &mut turn),
-                Job::Write(write) => {
-                    self.merge(now, partition, position, &mut after, write, &mut turn, counters);
+                Job::Put(put) => self.mint(at, &mut after, put, &mut turn),
+                Job::Write(write) => self.merge(at, &mut after, write, &mut turn, counters),
+                Job::HintTaken(record) => self.hint_taken(at, &mut after, &record, &mut turn),
+                Job::Vet { asker, dots } => {
+                    let clock = &self.partitions.get_mut(at.partition).clock;
+                    let collected = collected_of(&after.stored.record, clock, dots);
+                    self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
                 }
             }
         }
@@ -177,13 +192,10 @@ impl Replica {
             self.answer_unchanged(turn);
             return;
         }
-        self.batch.writes.push(StoreWrite::Put {
-            column: Column::Objects,
-            key: rows::object_key_at(position, &key.name.bucket, &key.name.key),
-            value: after.encode(),
-        });
+        let row = self.store_row(at, &key.name, &before, &after);
+        self.batch.writes.push(row);
         self.batch.durability = self.batch.durability.max(turn.durability);
-        self.batch.entries.extend(turn.entries);
+        self.batch.journal.entries.extend(turn.entries);
         self.batch.slots.push(key.clone());
         if planted(PlantedBug::AckBeforeSync) {
             for reply_to in turn.awaiting.drain(..) {
@@ -196,12 +208,100 @@ impl Replica {
         self.slots.insert(key.clone(), slot);
     }
 
+    /// The write that makes the disk hold `after`, and what it does to the tree or the hint space.
+    fn store_row(
+        &mut self,
+        at: At,
+        name: &ObjectName,
+        before: &Held,
+        after: &Held,
+    ) -> StoreWrite {
+        let (column, key) = row_of_at(name, at.position, at.place);
+        let value = match at.place {
+            Place::Own => {
+                let change = self.record_change(at.position, &key, before, after);
+                self.batch.journal.changes.extend(change);
+                after.stored.encode()
+            }
+            Place::Hint(intended) => {
+                let value = rows::encode_hint(after.acknowledging, &after.stored);
+                let bytes = |held: &Held, length: usize| {
+                    let there = !held.stored.record.is_empty();
+                    there.then_some((key.len() + length) as u64)
+                };
+                let length_before = rows::encode_hint(false, &before.stored).len();
+                let change = HintChange {
+                    intended,
+                    before: bytes(before, length_before),
+                    after: bytes(after, value.len()),
+                };
+                self.hints.apply(change);
+                self.batch.hints.push(change);
+                value
+            }
+        };
+        if after.stored.record.is_empty() {
+            StoreWrite::Delete { column, key }
+        } else {
+            StoreWrite::Put { column, key, value }
+        }
+    }
+
+    /// What a change of a record does to its partition's tree, if anything.
+    fn record_change(
+        &self,
+        position: Position,
+        row: &Bytes,
+        before: &Held,
+        after: &Held,
+    ) -> Option<RecordChange> {
+        let [old, new] = [before, after]
+            .map(|held| item_digest(&self.partitions.tree_key, row, &held.stored.record));
+        let sum = SumTree::change(old, new);
+        let records = i8::from(new.is_some()) - i8::from(old.is_some());
+        (old != new).then_some(RecordChange { position, sum, records })
+    }
+
+    fn has_room_for(&self, job: &Job) -> bool {
+        let acknowledging = match job {
+            Job::Put(_) => true,
+            Job::Write(write) => write.acknowledging,
+            Job::HintTaken(_) | Job::Vet { .. } => return true,
+        };
+        self.hints.admits(job.held_bytes() as u64, acknowledging)
+    }
+
+    fn refuse_hint(&mut self, job: &Job) {
+        match job {
+            Job::Put(put) => self.effects.push_back(ReplicaEffect::Refused {
+                operation: put.operation,
+                refusal: PutRefusal::HintsFull,
+            }),
+            Job::Write(write) => self.effects.push_back(ReplicaEffect::Answer {
+                reply_to: write.reply_to.clone(),
+                outcome: WriteOutcome::HintsFull,
+            }),
+            Job::HintTaken(_) | Job::Vet { .. } => {}
+        }
+    }
+
+    /// The target has the hint. It goes only if it still is what was sent (history 7).
+    fn hint_taken(&mut self, at: At, held: &mut Held, taken: &Record, turn: &mut SlotTurn) {
+        if held.stored.record.is_empty() {
+            return;
+        }
+        if held.stored.record == *taken || planted(PlantedBug::HintRemovedUnseen) {
+            *held = Held::default();
+            turn.changed = true;
+        } else if let Place::Hint(intended) = at.place {
+            self.effects.push_back(ReplicaEffect::HintKept { intended });
+        }
+    }
+
     fn mint(
         &mut self,
-        now: Now,
-        partition: PartitionId,
-        position: Position,
-        record: &mut StoredRecord,
+        At { now, partition, position, place }: At,
+        held: &mut Held,
         job: LocalPut,
         turn: &mut SlotTurn,
     ) {
@@ -214,22 +314,23 @@ impl Replica {
         if let Some(known) = self.retries.find(position, request)
             && !planted(PlantedBug::RetryMintsAgain)
         {
-            let record = record.record.clone();
+            let record = held.stored.record.clone();
             return self.effects.push_back(if known.digest == digest {
                 ReplicaEffect::Known { operation, known, record }
             } else {
                 refused(PutRefusal::RequestIdReused)
             });
         }
-        // Borrowed by field: the hybrid clock is needed beside the mint.
-        let of_partition = partition_of(&mut self.partitions, self.actor, partition);
-        let mint = &mut of_partition.mint;
-        match apply_put(record, mint, &mut self.clock, now.wall, job.put, job.siblings_max) {
+        let mint = &mut self.partitions.get_mut(partition).mint;
+        match apply_put(&mut held.stored, mint, &mut self.clock, now.wall, job.put, job.siblings_max) {
             Ok(applied) => {
                 let dot = applied.dot;
                 self.retries.remember(now.wall, position, KnownRequest { request, digest, dot });
                 turn.changed = true;
-                turn.entries.push(JournalEntry { partition, dot, position, request, digest });
+                let hint = place != Place::Own;
+                held.acknowledging |= hint;
+                let entry = JournalEntry { hint, partition, dot, position, request, digest };
+                turn.entries.push(entry);
                 turn.durability = turn.durability.max(job.durability);
                 turn.awaiting.push(ReplyTo::Local(operation));
                 self.effects.push_back(ReplicaEffect::Minted { operation, applied });
@@ -240,13 +341,10 @@ impl Replica {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `run`, which has all of these")]
     fn merge(
         &mut self,
-        now: Now,
-        partition: PartitionId,
-        position: Position,
-        record: &mut StoredRecord,
+        At { now, partition, position, place }: At,
+        held: &mut Held,
         job: IncomingWrite,
         turn: &mut SlotTurn,
         counters: &mut Counters,
@@ -255,18 +353,29 @@ impl Replica {
             let (reply_to, outcome) = (job.reply_to, WriteOutcome::Overloaded);
             return self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
         }
-        counters.replica_writes += 1;
+        let hint = place != Place::Own;
+        if hint {
+            counters.hints_kept += 1;
+            // A courtesy that coalesces with what counts becomes part of it.
+            turn.changed |= job.acknowledging && !held.acknowledging;
+            held.acknowledging |= job.acknowledging;
+        } else {
+            counters.replica_writes += 1;
+        }
+        // A fallback has collected nothing.
+        let nothing = DotClock::new();
         for piece in &job.pieces {
             self.clock.observe(piece.hlc_max());
-            let clock = &self.partition(partition).clock;
-            let received = receive_delayed(record, piece, clock);
+            let clock = if hint { &nothing } else { &self.partitions.get_mut(partition).clock };
+            let received = receive_delayed(&mut held.stored, piece, clock);
             turn.changed |= received.changed;
             counters.versions_obsolete += received.obsolete.len() as u64;
             counters.versions_lost += received.lost.len() as u64;
             for sibling in piece.siblings() {
                 let (request, digest, dot) = (sibling.request, sibling.digest, sibling.dot);
-                if !self.partition(partition).clock.dots.contains(dot) {
-                    turn.entries.push(JournalEntry { partition, dot, position, request, digest });
+                if hint || !clock.dots.contains(dot) {
+                    let entry = JournalEntry { hint, partition, dot, position, request, digest };
+                    turn.entries.push(entry);
                 }
                 self.retries.remember(now.wall, position, KnownRequest { request, digest, dot });
             }
@@ -316,6 +425,67 @@ impl Default for SlotTurn {
     }
 }
 
+/// Where and when a slot's turn is.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    now: Now,
+    partition: PartitionId,
+    position: Position,
+    place: Place,
+}
+
+/// The versions that would be turned away as collected, not because the record covers them: what
+/// replaced those would be shown in their stead.
+fn collected_of(record: &Record, clock: &DotClock, dots: Vec<Dot>) -> Vec<Dot> {
+    let collected = |dot: &Dot| {
+        record.sibling(*dot).is_none()
+            && !record.covers(*dot)
+            && clock.includes(*dot)
+            && clock.horizon.contains(*dot)
+    };
+    dots.into_iter().filter(collected).collect()
+}
+
+fn row_of(name: &ObjectName, place: Place) -> (Column, Bytes) {
+    row_of_at(name, Position::of_object(name), place)
+}
+
+fn row_of_at(name: &ObjectName, position: Position, place: Place) -> (Column, Bytes) {
+    match place {
+        Place::Own => {
+            (Column::Objects, rows::object_key_at(position, &name.bucket, &name.key))
+        }
+        Place::Hint(intended) => (Column::Hints, rows::hint_key(intended, position, name)),
+    }
+}
+
+fn decode_row(place: Place, row: &Bytes) -> Option<Held> {
+    match place {
+        Place::Own => {
+            let stored = StoredRecord::decode(row).ok()?;
+            Some(Held { stored, acknowledging: false })
+        }
+        Place::Hint(_) => {
+            let (acknowledging, stored) = rows::decode_hint(row)?;
+            Some(Held { stored, acknowledging })
+        }
+    }
+}
+
+/// What a record adds to its tree: the row's key names it, its siblings' dots tell its versions
+/// (protocol rule 6). A record that knows nothing is none.
+pub(super) fn item_digest(key: &TreeKey, row: &[u8], record: &Record) -> Option<ItemDigest> {
+    if record.is_empty() {
+        return None;
+    }
+    let mut dots = Vec::with_capacity(record.siblings().len() * 16);
+    for dot in record.dots() {
+        dots.extend_from_slice(&dot.actor.0.to_be_bytes());
+        dots.extend_from_slice(&dot.counter.to_be_bytes());
+    }
+    Some(ItemDigest::of(key, row, &dots))
+}
+
 impl Job {
     /// Bytes that the job holds while it waits: its values, and about as much as the rest takes.
     pub(super) fn held_bytes(&self) -> usize {
@@ -325,6 +495,8 @@ impl Job {
                 Content::Tombstone => 0,
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
+            Self::HintTaken(record) => record.value_bytes(),
+            Self::Vet { .. } => 0,
         };
         values + JOB_BYTES
     }

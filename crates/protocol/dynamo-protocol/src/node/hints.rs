@@ -1,0 +1,186 @@
+//! Hints that this node keeps for others: handing them over (Paper §4.6).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use dynamo_messages::{OperationId, PeerMessage, ReplicaWrite, WriteOutcome};
+use dynamo_repair::hinted_handoff::{
+    DeliveryId, HandoffEffect, HandoffEvent, HintRow, HintedHandoff,
+};
+use dynamo_types::limits::TIMEOUT_MS_MAX;
+use dynamo_types::{Durability, NodeId, ObjectName};
+use dynamo_versioning::Record;
+
+use super::Node;
+use crate::effect::{Column, Effect, Lane, ScanId};
+use crate::event::ScannedRow;
+use crate::replica::{Job, Place};
+use crate::rows;
+
+/// Bytes of hints that one reading may bring.
+const SCAN_BYTES_MAX: u32 = 1 << 20;
+
+/// A hint on its way to its target.
+#[derive(Debug)]
+struct Delivery {
+    target: NodeId,
+    name: ObjectName,
+    /// What was sent; the hint goes only if it is still the same.
+    record: Record,
+    /// Pieces that the target has not confirmed, by the operation that each was sent under.
+    open: Vec<OperationId>,
+}
+
+/// Handing hints over.
+#[derive(Debug)]
+pub(super) struct Handoff {
+    pub(super) machine: HintedHandoff,
+    deliveries: BTreeMap<DeliveryId, Delivery>,
+    /// The delivery that each piece under way belongs to.
+    pieces: BTreeMap<OperationId, DeliveryId>,
+    /// For whom each scan is.
+    scans: BTreeMap<ScanId, NodeId>,
+}
+
+impl Handoff {
+    pub(super) fn new(machine: HintedHandoff) -> Self {
+        Self {
+            machine,
+            deliveries: BTreeMap::new(),
+            pieces: BTreeMap::new(),
+            scans: BTreeMap::new(),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn handoff_event(&mut self, event: HandoffEvent) {
+        self.handoff.machine.handle(self.now.monotonic, event);
+        self.drive_handoff();
+    }
+
+    pub(super) fn handoff_timeout(&mut self) {
+        self.handoff.machine.handle_timeout(self.now.monotonic);
+        self.drive_handoff();
+    }
+
+    fn drive_handoff(&mut self) {
+        while let Some(effect) = self.handoff.machine.poll_effect() {
+            match effect {
+                HandoffEffect::Scan { target, after, rows_max } => {
+                    self.scan_hints(target, after, rows_max);
+                }
+                HandoffEffect::Deliver { delivery, target, hint } => {
+                    self.deliver_hint(delivery, target, hint);
+                }
+            }
+        }
+        let machine = &self.handoff.machine;
+        let deliveries = &mut self.handoff.deliveries;
+        deliveries.retain(|delivery, _| machine.is_under_way(*delivery));
+        self.handoff.pieces.retain(|_, delivery| deliveries.contains_key(delivery));
+    }
+
+    fn scan_hints(&mut self, target: NodeId, after: Option<Bytes>, rows_max: u32) {
+        let (first, to) = rows::hint_range(target);
+        let from = after.map_or(first, |row| {
+            let mut behind = Vec::with_capacity(row.len() + 1);
+            behind.extend_from_slice(&row);
+            behind.push(0);
+            behind.into()
+        });
+        let scan = ScanId(self.replica.next_load().0);
+        self.handoff.scans.insert(scan, target);
+        let (column, bytes_max) = (Column::Hints, SCAN_BYTES_MAX);
+        self.effects.push_back(Effect::Scan { scan, column, from, to, rows_max, bytes_max });
+    }
+
+    /// Rows of hints were read. Says whether the scan was one of hints.
+    pub(super) fn hints_scanned(
+        &mut self,
+        scan: ScanId,
+        rows: &[ScannedRow],
+        end: bool,
+        failed: bool,
+    ) -> bool {
+        let Some(target) = self.handoff.scans.remove(&scan) else {
+            return false;
+        };
+        if failed {
+            self.counters.loads_failed += 1;
+            self.handoff_event(HandoffEvent::ScanFailed(target));
+            return true;
+        }
+        let mut hints = Vec::new();
+        for row in rows {
+            let read = rows::parse_hint_key(&row.key)
+                .zip(row.value.as_ref().and_then(rows::decode_hint));
+            match read {
+                Some(((_, _, name), (_, stored))) => {
+                    hints.push(HintRow { row: row.key.clone(), name, record: stored.record });
+                }
+                // The replicas that took the write still have it, and exchange it.
+                None => self.counters.rows_damaged += 1,
+            }
+        }
+        let reached = rows.last().map(|row| row.key.clone());
+        self.handoff_event(HandoffEvent::Scanned { target, rows: hints, reached, end });
+        true
+    }
+
+    /// Sends a hint, sibling by sibling.
+    fn deliver_hint(&mut self, delivery: DeliveryId, target: NodeId, hint: HintRow) {
+        let HintRow { name, record, .. } = hint;
+        let mut open = Vec::new();
+        for piece in record.pieces() {
+            let operation = self.new_operation();
+            open.push(operation);
+            self.handoff.pieces.insert(operation, delivery);
+            let message = PeerMessage::Write(ReplicaWrite {
+                operation: Some(operation),
+                name: name.clone(),
+                hint: None,
+                pieces: Vec::from([piece]),
+                // The hint is removed on the strength of the answer.
+                durability: Durability::Synced,
+                remaining_ms: TIMEOUT_MS_MAX,
+            });
+            self.send(target, Lane::Background, message);
+        }
+        self.handoff.deliveries.insert(delivery, Delivery { target, name, record, open });
+    }
+
+    /// A target answered a piece of a hint. Says whether the operation was one of a delivery.
+    pub(super) fn hint_answered(
+        &mut self,
+        operation: OperationId,
+        from: NodeId,
+        outcome: WriteOutcome,
+    ) -> bool {
+        let Some(delivery) = self.handoff.pieces.get(&operation).copied() else {
+            return false;
+        };
+        let Some(of) = self.handoff.deliveries.get_mut(&delivery) else {
+            return true;
+        };
+        if of.target != from {
+            return true;
+        }
+        if outcome != (WriteOutcome::Stored { synced: true }) {
+            self.handoff_event(HandoffEvent::Refused(delivery));
+            return true;
+        }
+        of.open.retain(|open| *open != operation);
+        self.handoff.pieces.remove(&operation);
+        if of.open.is_empty()
+            && let Some(Delivery { target, name, record, .. }) =
+                self.handoff.deliveries.remove(&delivery)
+        {
+            self.counters.hints_delivered += 1;
+            self.replica.submit(&name, Place::Hint(target), Job::HintTaken(record));
+            self.handoff_event(HandoffEvent::Taken(delivery));
+        }
+        true
+    }
+}
