@@ -1,5 +1,7 @@
 //! Many seeds, side by side, and their summary.
 
+use dynamo_checker::invariants;
+
 use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -7,7 +9,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::cluster::OperationCounts;
-use crate::invariants;
 use crate::markers::Markers;
 use crate::options::SeedOptions;
 use crate::run::{SeedReport, run_seed};

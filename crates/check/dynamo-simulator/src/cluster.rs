@@ -14,14 +14,14 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use dynamo_checker::evidence::Evidence;
+use dynamo_checker::history::{History, HostIndex, KeyIndex, WriteId};
 use dynamo_messages::{Reply, Request};
 use dynamo_protocol::{Column, Event, LoadId, Node, NodeConfig, ScanId};
 use dynamo_types::{ClusterId, Instant, NodeId, Now, ObjectName, PartitionId};
 use dynamo_versioning::{ContextKey, DotSet};
 
 use crate::disk::Disk;
-use crate::evidence::Evidence;
-use crate::history::{History, HostIndex, KeyIndex, WriteId};
 use crate::markers::Markers;
 use crate::network::{Network, NetworkEvent};
 use crate::observer::Observer;

@@ -8,12 +8,12 @@
 
 use core::time::Duration;
 
+use dynamo_checker::history::HostIndex;
 use dynamo_messages::{Envelope, PeerMessage};
 use dynamo_protocol::{Event, Lane};
 use dynamo_types::{Instant, NodeId};
 
 use crate::cluster::Happening;
-use crate::history::HostIndex;
 use crate::markers::{Marker, Markers};
 use crate::queue::EventQueue;
 use crate::random::Stream;

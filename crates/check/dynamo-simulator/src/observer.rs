@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use dynamo_checker::evidence::{HeldRecord, HeldVersion, Minted};
+use dynamo_checker::history::{HostIndex, KeyIndex, WriteId};
+use dynamo_checker::value;
 use dynamo_types::{ActorId, Instant, PartitionId};
 use dynamo_versioning::{Content, Dot, Record, Sibling};
-
-use crate::evidence::{HeldRecord, HeldVersion, Minted};
-use crate::history::{HostIndex, KeyIndex, WriteId};
-use crate::value;
 
 /// What was seen of dots and writes.
 #[derive(Debug, Default)]

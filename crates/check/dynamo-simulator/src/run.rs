@@ -6,15 +6,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use dynamo_checker::invariants::{self, Violation};
 use dynamo_types::Instant;
 
 use crate::cluster::{Cluster, OperationCounts};
-use crate::invariants::{self, Violation};
 use crate::markers::Markers;
 use crate::options::SeedOptions;
-
-/// Lines of a key's history that a finding tells, from its beginning and from its end.
-const HISTORY_LINES: usize = 20;
 
 /// What came of one seed.
 #[derive(Debug, Clone)]
@@ -89,7 +86,7 @@ pub fn run_seed(options: SeedOptions, readable: bool) -> SeedReport {
         match (invariant.check)(&evidence) {
             Ok(checked) => *report.checked.entry(invariant.name).or_default() += checked,
             Err(violation) => {
-                let history = describe(&evidence.history, &violation);
+                let history = violation.describe(&evidence.history);
                 let Violation { invariant, detail, .. } = violation;
                 report.failure = Some(Failure { invariant, detail, history });
                 break;
@@ -97,41 +94,6 @@ pub fn run_seed(options: SeedOptions, readable: bool) -> SeedReport {
         }
     }
     report
-}
-
-/// What happened to the key, as far as it is about the writes that the finding names.
-fn describe(history: &crate::history::History, violation: &Violation) -> String {
-    let Some(key) = violation.key else { return String::new() };
-    let named: Vec<String> = violation
-        .detail
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| word.strip_prefix('w').is_some_and(|number| number.parse::<u32>().is_ok()))
-        .map(str::to_owned)
-        .collect();
-    let is_about = |line: &str| {
-        named.is_empty()
-            || line
-                .split(|c: char| !c.is_ascii_alphanumeric())
-                .any(|word| named.iter().any(|name| name == word))
-    };
-    let all = history.describe_key(key);
-    let mut lines = all.lines();
-    let heading = lines.next().unwrap_or_default();
-    let kept: Vec<&str> = lines.filter(|line| is_about(line)).collect();
-    let (first, last) = (kept.len().min(HISTORY_LINES), kept.len().saturating_sub(HISTORY_LINES));
-    let mut text = format!("{heading}\n");
-    for line in &kept[..first] {
-        text.push_str(line);
-        text.push('\n');
-    }
-    if last > first {
-        text.push_str("  …\n");
-    }
-    for line in &kept[last.max(first)..] {
-        text.push_str(line);
-        text.push('\n');
-    }
-    text
 }
 
 thread_local! {

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use dynamo_checker::history::HostIndex;
 use dynamo_messages::{Mutation, Options, Reply, Request};
 use dynamo_protocol::{Column, Timing};
 use dynamo_types::{
@@ -12,7 +13,6 @@ use dynamo_versioning::Content;
 
 use crate::cluster::Cluster;
 use crate::disk::{Crash, DiskKnobs};
-use crate::history::HostIndex;
 use crate::network::NetworkKnobs;
 use crate::options::{SeedOptions, WorkloadKnobs};
 

@@ -1,8 +1,7 @@
 //! What happened, step by step: always as a hash, and as text when somebody wants to read it.
 
+use dynamo_checker::history::seconds;
 use dynamo_types::Instant;
-
-use crate::history::seconds;
 
 /// The trace of one run.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use dynamo_checker::history::{HostIndex, KeyIndex, WriteId};
 use dynamo_types::{Bucket, BucketSettings, Durability, Instant, Profile, Replication};
 
-use crate::history::{HostIndex, KeyIndex, WriteId};
 use crate::random::Stream;
 
 /// How many contexts of a key a client remembers: enough for stale ones.

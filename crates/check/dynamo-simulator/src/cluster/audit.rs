@@ -3,15 +3,15 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use dynamo_checker::causality::Ancestry;
+use dynamo_checker::evidence::HeldRecord;
+use dynamo_checker::history::{HostIndex, KeyIndex, Outcome, WriteId, WriteKind};
 use dynamo_messages::{Failure, Mutation, Options, Reply, Request};
 use dynamo_protocol::Column;
 use dynamo_types::RequestId;
 use dynamo_versioning::{Content, StoredRecord};
 
 use super::{Answer, Attempt, Cluster, Happening};
-use crate::causality::Ancestry;
-use crate::evidence::HeldRecord;
-use crate::history::{HostIndex, KeyIndex, Outcome, WriteId, WriteKind};
 use crate::markers::Marker;
 
 /// Rounds of reads until the replicas agree; beyond that they do not converge.

@@ -2,17 +2,17 @@
 
 use core::time::Duration;
 
+use dynamo_checker::history::{
+    HostIndex, KeyIndex, Outcome, Read, Seen, Write, WriteId, WriteKind, seconds,
+};
+use dynamo_checker::value::{self, Provenance};
 use dynamo_messages::{Failure, Invalid, Mutation, ObjectReply, Options, Reply, Request};
 use dynamo_protocol::{ClientId, Event};
 use dynamo_types::{Instant, NodeId, ObjectName};
 use dynamo_versioning::{ClientContext, Content};
 
 use super::{Answer, Attempt, Cluster, Happening};
-use crate::history::{
-    HostIndex, KeyIndex, Outcome, Read, Seen, Write, WriteId, WriteKind, seconds,
-};
 use crate::markers::Marker;
-use crate::value::{self, Provenance};
 use crate::workload::{Goal, Intent, Known, Operation, Standing, Then, draw_intent};
 
 /// Keys whose place leaves this rest by four also see deletes without context, which the checks can
@@ -232,7 +232,7 @@ impl Cluster {
         if let Goal::Write(id) = operation.goal {
             self.history.writes[id.index()]
                 .attempts
-                .push(crate::history::Attempt { host, sent: now });
+                .push(dynamo_checker::history::Attempt { host, sent: now });
         }
         if let Goal::Write(id) = operation.goal {
             self.observer.asked(now, id, host);

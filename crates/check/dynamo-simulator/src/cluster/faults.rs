@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
+use dynamo_checker::history::HostIndex;
 use dynamo_protocol::{Column, Node, Recovered};
 use dynamo_types::{Durability, Instant};
 
 use super::{Cluster, Happening};
 use crate::disk::Crash;
-use crate::history::HostIndex;
 use crate::markers::Marker;
 use crate::options::FaultClass;
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use dynamo_checker::evidence::Evidence;
+use dynamo_checker::history::{History, HostIndex, KeyFacts, KeyIndex};
 use dynamo_membership::{Genesis, GenesisMember};
 use dynamo_messages::{Reply, Request};
 use dynamo_protocol::rows::object_key;
@@ -12,8 +14,6 @@ use dynamo_versioning::ContextKey;
 
 use super::{Cluster, Host, OperationCounts};
 use crate::disk::Disk;
-use crate::evidence::Evidence;
-use crate::history::{History, HostIndex, KeyFacts, KeyIndex};
 use crate::markers::Markers;
 use crate::network::Network;
 use crate::observer::Observer;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use dynamo_checker::history::{HostIndex, WriteId};
 use dynamo_messages::{Envelope, PeerMessage, Reply};
 use dynamo_protocol::{ClientId, Column, Effect, Event, Lane, LoadedRow, StoreResult, StoreWrite};
 use dynamo_types::NodeId;
@@ -10,7 +11,6 @@ use dynamo_versioning::{Record, StoredRecord};
 
 use super::{Answer, Cluster, Happening, PendingScan};
 use crate::disk::{Committed, Crash};
-use crate::history::{HostIndex, WriteId};
 use crate::markers::Marker;
 use crate::wire;
 

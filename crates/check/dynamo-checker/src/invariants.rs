@@ -18,7 +18,7 @@
 use core::fmt;
 
 use crate::evidence::Evidence;
-use crate::history::KeyIndex;
+use crate::history::{History, KeyIndex};
 
 pub mod acked_write_survives;
 pub mod deleted_stays_deleted;
@@ -32,6 +32,9 @@ pub mod no_invention;
 pub mod one_version_per_put;
 pub mod replicas_converge;
 pub mod siblings_bounded;
+
+/// Lines of a key's history that a finding tells, from its beginning and from its end.
+const HISTORY_LINES: usize = 20;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,45 @@ pub struct Violation {
 impl Violation {
     fn at_key(invariant: &'static str, key: KeyIndex, detail: String) -> Self {
         Self { invariant, key: Some(key), detail }
+    }
+
+    /// What happened to the key, as far as it is about the writes that the finding names.
+    #[must_use]
+    pub fn describe(&self, history: &History) -> String {
+        let Some(key) = self.key else { return String::new() };
+        let named: Vec<String> = self
+            .detail
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| {
+                word.strip_prefix('w').is_some_and(|number| number.parse::<u32>().is_ok())
+            })
+            .map(str::to_owned)
+            .collect();
+        let is_about = |line: &str| {
+            named.is_empty()
+                || line
+                    .split(|c: char| !c.is_ascii_alphanumeric())
+                    .any(|word| named.iter().any(|name| name == word))
+        };
+        let all = history.describe_key(key);
+        let mut lines = all.lines();
+        let heading = lines.next().unwrap_or_default();
+        let kept: Vec<&str> = lines.filter(|line| is_about(line)).collect();
+        let (first, last) =
+            (kept.len().min(HISTORY_LINES), kept.len().saturating_sub(HISTORY_LINES));
+        let mut text = format!("{heading}\n");
+        for line in &kept[..first] {
+            text.push_str(line);
+            text.push('\n');
+        }
+        if last > first {
+            text.push_str("  …\n");
+        }
+        for line in &kept[last.max(first)..] {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
 }
 
