@@ -165,6 +165,8 @@ pub struct Read {
     pub host: HostIndex,
     /// How many replicas the client wanted.
     pub r: u8,
+    /// Whether only replicas might answer, and no fallback that keeps a hint (`quorum=strict`).
+    pub strict: bool,
     /// When it was asked.
     pub invoked: Instant,
     /// When it was answered.

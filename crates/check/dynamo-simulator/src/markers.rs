@@ -74,6 +74,10 @@ markers! {
     RequestDoubled = "request doubled", at_least 200;
     /// A client tried again under the same request id.
     Retried = "retry", at_least 500;
+    /// A fallback stored a hint.
+    HintKept = "hint kept", at_least 1000;
+    /// A hint was removed because its target has it.
+    HintHandedOver = "hint handed over", at_least 500;
     /// A write was minted twice, for a reason.
     MintedTwice = "write minted twice", at_least 0;
     /// A put used a context that was not the latest.

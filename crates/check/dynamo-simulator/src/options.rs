@@ -105,6 +105,10 @@ pub struct SeedOptions {
     pub limits: Limits,
     /// The machines' limit on requests under way.
     pub requests_max: usize,
+    /// The machines' limit on hints.
+    pub hint_bytes_max: u64,
+    /// Depth of the machines' hash trees.
+    pub tree_depth: u8,
     /// The network.
     pub network: NetworkKnobs,
     /// The disks.
@@ -151,6 +155,8 @@ impl SeedOptions {
                 ..Limits::default()
             },
             requests_max: usize::try_from(random.magnitude(16, 4096)).expect("small"),
+            hint_bytes_max: random.magnitude(2_000, 64 << 20),
+            tree_depth: u8::try_from(random.below(3)).expect("small"),
             network: NetworkKnobs {
                 delay_min: Duration::from_micros(random.magnitude(20, 2000)),
                 delay_max: Duration::from_micros(random.magnitude(200, 40_000)),
@@ -201,6 +207,7 @@ fn draw_timing(random: &mut Stream) -> Timing {
         hedge_delay_min: milliseconds(random, 1, 50),
         checkpoint_interval: milliseconds(random, 200, 20_000),
         read_repair_wait: milliseconds(random, 5, 400),
+        stand_in_delay: milliseconds(random, 20, 1_000),
         ..Timing::default()
     }
 }

@@ -219,6 +219,8 @@ fn calm(nodes: u8) -> SeedOptions {
         },
         limits: Limits::default(),
         requests_max: 1_000,
+        hint_bytes_max: 64 << 20,
+        tree_depth: 1,
         network: NetworkKnobs {
             delay_min: Duration::from_micros(100),
             delay_max: milliseconds(1),

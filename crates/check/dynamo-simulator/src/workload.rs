@@ -132,6 +132,8 @@ pub enum Goal {
         key: KeyIndex,
         /// The r that counts.
         r: u8,
+        /// Whether only replicas may answer.
+        strict: bool,
         /// What follows.
         then: Then,
     },

@@ -17,16 +17,16 @@ pub mod encoding;
 pub mod peer;
 
 pub use client::{
-    ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation, ObjectReply,
-    Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView, SiblingReply,
-    SiblingView,
+    ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation,
+    ObjectReply, Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView,
+    SiblingReply, SiblingView,
 };
 pub use encoding::{
     ClientFrame, DecodeError, FieldError, PROTOCOL_VERSION, decode_client, decode_peer,
     encode_client, encode_peer,
 };
 pub use peer::{
-    AskCollected, ClockReport, Envelope, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead,
-    ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey,
-    WriteOutcome,
+    AskCollected, ClockReport, Envelope, HintFor, KnownRequest, OperationId, PeerMessage,
+    PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply,
+    ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };

@@ -3,9 +3,7 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use dynamo_types::{
-    Bucket, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId,
-};
+use dynamo_types::{Bucket, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId};
 use dynamo_versioning::{BodyDigest, Dot, DotSet, Hlc, Record};
 
 use crate::client::{Mutation, Reply};

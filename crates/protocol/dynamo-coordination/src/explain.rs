@@ -8,9 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use dynamo_messages::{
-    Explanation, HintView, ReadOutcome, ReplicaState, ReplicaView, SiblingView,
-};
+use dynamo_messages::{Explanation, HintView, ReadOutcome, ReplicaState, ReplicaView, SiblingView};
 use dynamo_types::{Instant, NodeId, PartitionId};
 use dynamo_versioning::{Record, Sibling};
 

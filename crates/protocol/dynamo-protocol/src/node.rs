@@ -403,6 +403,9 @@ impl Node {
                 ReplicaEffect::HintKept { intended } => {
                     self.handoff_event(HandoffEvent::Pending(intended));
                 }
+                ReplicaEffect::HintNotRemoved { intended } => {
+                    self.handoff_event(HandoffEvent::NotRemoved(intended));
+                }
                 ReplicaEffect::Vetted { asker, collected } => match asker {
                     VetFor::Local(operation) => {
                         self.vetted(operation, self.config.node, collected);

@@ -18,8 +18,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use dynamo_messages::{KnownRequest, OperationId, WriteOutcome};
 use dynamo_merkle::TreeKey;
+use dynamo_messages::{KnownRequest, OperationId, WriteOutcome};
 use dynamo_types::{
     ActorId, Bucket, Durability, Instant, NodeId, PartitionId, Position, RequestId, WallTime,
 };
@@ -87,9 +87,15 @@ pub(crate) enum Job {
     Put(LocalPut),
     Write(IncomingWrite),
     /// The target of a hint has this synced: the hint goes if it is still the same.
-    HintTaken(Record),
+    HintTaken {
+        intended: NodeId,
+        record: Record,
+    },
     /// Which of these versions would be turned away as collected?
-    Vet { asker: VetFor, dots: Vec<Dot> },
+    Vet {
+        asker: VetFor,
+        dots: Vec<Dot>,
+    },
 }
 
 /// Who awaits that rows of the meta column are synced.
@@ -156,6 +162,10 @@ pub(crate) enum ReplicaEffect {
     },
     /// There is a hint for that node which no pass of the handoff may have seen.
     HintKept {
+        intended: NodeId,
+    },
+    /// A hint that its target has taken could not be removed.
+    HintNotRemoved {
         intended: NodeId,
     },
     /// To [`Job::Vet`].

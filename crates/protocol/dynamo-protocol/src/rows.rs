@@ -194,10 +194,8 @@ mod tests {
 
     #[test]
     fn a_hint_row_reads_back_and_lies_among_those_of_its_node() {
-        let name = ObjectName {
-            bucket: Bucket::new("carts").unwrap(),
-            key: Key::new(vec![7]).unwrap(),
-        };
+        let name =
+            ObjectName { bucket: Bucket::new("carts").unwrap(), key: Key::new(vec![7]).unwrap() };
         let position = Position::of_object(&name);
         for intended in [NodeId(3), NodeId(u64::MAX)] {
             let row = hint_key(intended, position, &name);

@@ -80,6 +80,9 @@ pub enum HandoffEvent {
     Down(NodeId),
     /// There are hints for the target that no pass may have seen.
     Pending(NodeId),
+    /// A hint was taken and could not be removed here: it will be sent again, but not at once, as
+    /// the disk is not well.
+    NotRemoved(NodeId),
     /// To [`HandoffEffect::Scan`].
     Scanned {
         /// For whom.
@@ -176,6 +179,13 @@ impl HintedHandoff {
             }
             HandoffEvent::Pending(node) => {
                 self.target(node).pending = true;
+                node
+            }
+            HandoffEvent::NotRemoved(node) => {
+                let pause = self.config.pause;
+                let target = self.target(node);
+                target.pending = true;
+                target.wait_until = now + pause;
                 node
             }
             HandoffEvent::Scanned { target: node, rows, reached, end } => {
@@ -279,7 +289,8 @@ impl HintedHandoff {
         let target = self.target(node);
         target.up = false;
         // Where the pass was broken off does not matter: what was taken is not there any more.
-        target.pending |= target.passing || !target.ready.is_empty() || !target.in_flight.is_empty();
+        target.pending |=
+            target.passing || !target.ready.is_empty() || !target.in_flight.is_empty();
         target.passing = false;
         target.ready.clear();
         target.after = None;

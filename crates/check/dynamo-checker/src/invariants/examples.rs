@@ -77,6 +77,7 @@ impl Example {
             key: KEY,
             client: 1,
             host: HostIndex(0),
+            strict: true,
             r: 2,
             invoked,
             ended,

@@ -5,7 +5,7 @@
 //! - at every replica, at the end: a write whose dot is in the record's context, but which is not
 //!   there, has a descendant that is in the same context or record. Else the record claims a
 //!   replacement that nobody made, and would delete the write wherever it still is.
-//! - a read whose r and the copies that a write's receipt named are together more than N, asked
+//! - a strict read whose r and the copies that a write's receipt named are together more than N, asked
 //!   after that write was acknowledged, shows the write or a descendant, or some delete that
 //!   covers it was tried. Copies on fallbacks do not count, nor does a key with a damaged row, nor
 //!   a `buffered` one after a power loss.
@@ -67,7 +67,7 @@ fn check_reads(evidence: &Evidence, key: KeyIndex) -> Result<u64, Violation> {
         .filter(|(_, write)| write.kind != WriteKind::Value && write.outcome != Outcome::Failed)
         .map(|(id, _)| id)
         .collect();
-    for read in evidence.history.reads.iter().filter(|read| read.key == key) {
+    for read in evidence.history.reads.iter().filter(|read| read.key == key && read.strict) {
         for (id, write, receipt) in &acknowledged {
             let copies = usize::from(receipt.copies.saturating_sub(receipt.hints));
             let overlap = copies + usize::from(read.r) > facts.replicas.len();

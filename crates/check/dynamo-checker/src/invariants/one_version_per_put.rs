@@ -5,7 +5,8 @@
 //!
 //! Check: a write that was minted again is excused, unless *every* replica of its key had stored the
 //! first version before the write was handed to the node that minted again. Then even that node's
-//! own disk knew it, so that no fault can be the reason. If the same node minted both, the first time
+//! own disk knew it, so that no fault can be the reason. A fallback that mints is excused: it does so
+//! where no replica can be reached. If the same node minted both, the first time
 //! it was handed the write does not count: that one made the first version. A power loss may make replicas of a
 //! `buffered` key forget, and a wall clock that jumps ahead by minutes ends the time for which puts
 //! are remembered.
@@ -44,6 +45,10 @@ fn unexcused(evidence: &Evidence, id: WriteId, write: &Write, again: &Minted) ->
     let used = usize::from(first.by == again.by);
     let asked = evidence.asked.get(&(id, again.by))?.get(used).filter(|at| **at <= again.at)?;
     let replicas = &evidence.history.key(write.key).replicas;
+    // A fallback stands in where no replica can be reached, and then nobody can tell it.
+    if !replicas.contains(&again.by) {
+        return None;
+    }
     let known_everywhere = replicas
         .iter()
         .all(|host| evidence.stored.get(&(id, *host)).is_some_and(|stored| stored < asked));

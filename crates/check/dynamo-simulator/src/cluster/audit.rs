@@ -94,6 +94,7 @@ impl Cluster {
                     let r = if all_replicas { n } else { self.buckets[bucket].settings.r };
                     let options = Options {
                         r: all_replicas.then_some(n),
+                        strict: all_replicas,
                         timeout_ms: Some(5_000),
                         ..Options::default()
                     };
@@ -107,7 +108,7 @@ impl Cluster {
                 self.evidence.requests_after_healing += 1;
                 match reply {
                     Some(Reply::Object(object)) => {
-                        self.note_read((AUDITOR, host), key, (r, asked), object);
+                        self.note_read((AUDITOR, host), key, (r, all_replicas, asked), object);
                     }
                     Some(Reply::Failed(Failure::NotEnoughReplicas { .. }))
                         if self.history.key(key).damaged_rows > 0 =>
@@ -139,13 +140,15 @@ impl Cluster {
                 continue;
             };
             let bytes = bytes::Bytes::from(format!("after healing {}", key.0));
+            // By replicas alone: a fallback that was quicker would do, and the read miss it.
+            let strict = Options { strict: true, ..Options::default() };
             let mutation = Mutation {
                 name,
                 content: Content::Value { bytes: bytes.clone(), content_type: "text/plain".into() },
                 contexts: vec![before.context],
                 request: RequestId(u128::from(self.random.bits()) << 64 | 1),
                 retry: false,
-                options: Options::default(),
+                options: strict,
             };
             let stored = self.ask_one(host, Request::Mutate(mutation));
             let after = self.ask_one(host, get);
@@ -189,6 +192,9 @@ impl Cluster {
                 };
                 self.evidence.disks.insert((key, host), held);
             }
+            let hints = self.hosts[host.index()].disk.rows(Column::Hints);
+            let hints = hints.map(|(row, _)| format!("{host} still keeps the hint {row:?}"));
+            self.evidence.strays.extend(hints);
         }
     }
 

@@ -124,11 +124,13 @@ impl Cluster {
     }
 
     fn begin_read(&mut self, client: usize, key: KeyIndex, then: Then) {
-        let options = self.draw_options(client, true);
+        let mut options = self.draw_options(client, true);
+        options.strict |= self.clients[client].random.chance(300);
         let (name, bucket, _) = &self.keys[usize::from(key.0)];
         let r = options.r.unwrap_or(self.buckets[*bucket].settings.r);
         let request = Request::Get { name: name.clone(), options };
-        self.begin(client, Goal::Read { key, r, then }, request);
+        let strict = options.strict;
+        self.begin(client, Goal::Read { key, r, strict, then }, request);
     }
 
     fn begin_list(&mut self, client: usize, key: KeyIndex) {
@@ -407,9 +409,10 @@ impl Cluster {
     fn succeed(&mut self, client: usize, host: HostIndex, reply: Reply) {
         let Some(operation) = self.clients[client].current.take() else { return };
         match (operation.goal, reply) {
-            (Goal::Read { key, r, then }, Reply::Object(object)) => {
+            (Goal::Read { key, r, strict, then }, Reply::Object(object)) => {
                 self.operations.ok += 1;
-                let known = self.note_read((client, host), key, (r, operation.began), object);
+                let known =
+                    self.note_read((client, host), key, (r, strict, operation.began), object);
                 match then {
                     Then::Nothing => self.rest(client),
                     Then::Put => self.begin_write(client, key, WriteKind::Value, vec![known]),
@@ -461,7 +464,7 @@ impl Cluster {
         &mut self,
         (client, host): (usize, HostIndex),
         key: KeyIndex,
-        (r, invoked): (u8, Instant),
+        (r, strict, invoked): (u8, bool, Instant),
         object: ObjectReply,
     ) -> Known {
         let values: Vec<Seen> = object
@@ -483,6 +486,7 @@ impl Cluster {
             client: u16::try_from(client).expect("few clients"),
             host,
             r,
+            strict,
             invoked,
             ended: self.now,
             values,

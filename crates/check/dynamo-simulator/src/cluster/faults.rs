@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
 use dynamo_protocol::{Column, Node, Recovered};
 use dynamo_types::{Durability, Instant};
@@ -302,7 +303,11 @@ impl Cluster {
         state.monotonic_base = monotonic_base;
         let meta = state.disk.rows(Column::Meta);
         let meta = meta.map(|(key, value)| (key.clone(), value.cloned())).collect();
-        match Node::new(config, &Recovered { meta }, state.now(now), seed) {
+        let mut recovered = Recovered { meta, ..Recovered::default() };
+        for (key, value) in state.disk.rows(Column::Hints) {
+            recovered.count_hint(key, value.map_or(0, Bytes::len));
+        }
+        match Node::new(config, &recovered, state.now(now), seed) {
             Ok(machine) => state.machine = Some(machine),
             Err(error) => {
                 self.odd(format!("{host} does not start: {error}"));

@@ -148,6 +148,8 @@ fn configure(
         requests_max: options.requests_max,
         bytes_in_flight_max: 64 << 20,
         retries_remembered_max: 100_000,
+        hint_bytes_max: options.hint_bytes_max,
+        tree_depth: options.tree_depth,
     };
     (config, genesis)
 }

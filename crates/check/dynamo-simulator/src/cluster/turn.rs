@@ -5,7 +5,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use dynamo_checker::history::{HostIndex, WriteId};
 use dynamo_messages::{Envelope, PeerMessage, Reply};
-use dynamo_protocol::{ClientId, Column, Effect, Event, Lane, LoadedRow, StoreResult, StoreWrite};
+use dynamo_protocol::{
+    ClientId, Column, Effect, Event, Lane, LoadedRow, StoreResult, StoreWrite, rows,
+};
 use dynamo_types::NodeId;
 use dynamo_versioning::{Record, StoredRecord};
 
@@ -220,12 +222,24 @@ impl Cluster {
             self.schedule(delay, Happening::Committed { host, process });
         }
         for write in applied {
-            if let StoreWrite::Put { column: Column::Objects, key, value } = write {
-                self.object_rows_written += 1;
-                self.trace.note_bytes(&value);
-                if let Some(record) = self.observe_store(host, &key, &value) {
-                    self.observer.stored(self.now, host, &record);
+            match write {
+                StoreWrite::Put {
+                    column: column @ (Column::Objects | Column::Hints),
+                    key,
+                    value,
+                } => {
+                    self.object_rows_written += 1;
+                    self.trace.note_bytes(&value);
+                    if let Some(record) = self.observe_store(host, column, &key, &value) {
+                        self.observer.stored(self.now, host, &record);
+                    }
                 }
+                StoreWrite::Delete { column: Column::Hints, .. } => {
+                    self.markers.hit(Marker::HintHandedOver);
+                }
+                StoreWrite::Put { column: Column::Meta, .. }
+                | StoreWrite::Delete { .. }
+                | StoreWrite::DeleteRange { .. } => {}
             }
         }
         self.observe_unreported(host, unreported);
@@ -241,25 +255,36 @@ impl Cluster {
     /// Looks at rows that are on a disk although their node never heard so.
     pub(super) fn observe_unreported(&mut self, host: HostIndex, writes: Vec<StoreWrite>) {
         for write in writes {
-            if let StoreWrite::Put { column: Column::Objects, key, value } = write {
-                self.observe_store(host, &key, &value);
+            if let StoreWrite::Put { column, key, value } = write {
+                self.observe_store(host, column, &key, &value);
             }
         }
     }
 
-    fn observe_store(&mut self, host: HostIndex, row: &Bytes, value: &Bytes) -> Option<Record> {
-        let key = self.key_of_row.get(row).copied()?;
+    fn observe_store(
+        &mut self,
+        host: HostIndex,
+        column: Column,
+        row: &Bytes,
+        value: &Bytes,
+    ) -> Option<Record> {
+        let (row, stored) = match column {
+            Column::Objects => (row.clone(), StoredRecord::decode(value).ok()),
+            Column::Hints => {
+                let (_, _, name) = rows::parse_hint_key(row)?;
+                self.markers.hit(Marker::HintKept);
+                (rows::object_key(&name), rows::decode_hint(value).map(|(_, stored)| stored))
+            }
+            Column::Meta => return None,
+        };
+        let key = self.key_of_row.get(&row).copied()?;
         let partition = self.keys[usize::from(key.0)].2;
-        match StoredRecord::decode(value) {
-            Ok(stored) => {
-                self.observer.see(self.now, (partition, key), &stored.record, host);
-                Some(stored.record)
-            }
-            Err(error) => {
-                self.odd(format!("{host} stores a row that does not decode: {error}"));
-                None
-            }
-        }
+        let Some(stored) = stored else {
+            self.odd(format!("{host} stores a row that does not decode"));
+            return None;
+        };
+        self.observer.see(self.now, (partition, key), &stored.record, host);
+        Some(stored.record)
     }
 
     fn arm_timer(&mut self, host: HostIndex) {

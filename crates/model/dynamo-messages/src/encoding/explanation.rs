@@ -121,9 +121,8 @@ impl ArchivedExplanationWire {
             Ok(HintView {
                 node: NodeId(hint.node.to_native()),
                 digest: VersionsDigest(hint.digest.to_native()),
-                siblings: fields.list("siblings", &hint.siblings, SIBLINGS_MAX, |sibling| {
-                    Ok(sibling.read())
-                })?,
+                siblings: fields
+                    .list("siblings", &hint.siblings, SIBLINGS_MAX, |sibling| Ok(sibling.read()))?,
             })
         })?;
         Ok(Explanation {

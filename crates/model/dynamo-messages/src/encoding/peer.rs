@@ -15,8 +15,9 @@ use super::numbers::{durability, durability_number, kind};
 use super::reply::{self, BUCKETS_MAX, SIBLINGS_MAX};
 use super::request::{MutationWire, mutation_bytes};
 use crate::peer::{
-    AskCollected, ClockReport, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
-    ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
+    AskCollected, ClockReport, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace,
+    ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite,
+    ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
 
 /// A scan answers a page of a listing, with some keys more to make up for those that turn out

@@ -302,13 +302,14 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
     let read_reply = (operation(), read_outcome(), known(), any::<u64>(), any::<u32>());
     let scan =
         (operation(), any::<u16>(), bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
-    let report = (any::<u16>(), any::<u64>(), vec(any_dot(), 0..9)).prop_map(
-        |(partition, member, dots)| ClockReport {
-            partition: PartitionId(partition),
-            member: NodeId(member),
-            dots: dots.into_iter().collect(),
-        },
-    );
+    let report =
+        (any::<u16>(), any::<u64>(), vec(any_dot(), 0..9)).prop_map(|(partition, member, dots)| {
+            ClockReport {
+                partition: PartitionId(partition),
+                member: NodeId(member),
+                dots: dots.into_iter().collect(),
+            }
+        });
     let scanned = (key(), record()).prop_map(|(key, record)| ScannedKey { key, record });
     let scan_reply = (operation(), vec(scanned, 0..4), place(), any::<bool>());
     prop_oneof![

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use dynamo_coordination::explain::ExplainEvent;
 use dynamo_coordination::get::{Get, GetEffect, GetEvent, GetPlan};
 use dynamo_messages::{
-    AskCollected, Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead,
-    ReplicaReadReply, ReplicaWrite, Reply, SiblingReply,
+    AskCollected, Failure, ObjectReply, OperationId, Options, PeerMessage, ReadOutcome,
+    ReplicaRead, ReplicaReadReply, ReplicaWrite, Reply, SiblingReply,
 };
 use dynamo_types::limits::TIMEOUT_MS_MAX;
 use dynamo_types::{Durability, Instant, NodeId, ObjectName, Position};

@@ -114,8 +114,8 @@ impl Node {
         }
         let mut hints = Vec::new();
         for row in rows {
-            let read = rows::parse_hint_key(&row.key)
-                .zip(row.value.as_ref().and_then(rows::decode_hint));
+            let read =
+                rows::parse_hint_key(&row.key).zip(row.value.as_ref().and_then(rows::decode_hint));
             match read {
                 Some(((_, _, name), (_, stored))) => {
                     hints.push(HintRow { row: row.key.clone(), name, record: stored.record });
@@ -178,7 +178,11 @@ impl Node {
                 self.handoff.deliveries.remove(&delivery)
         {
             self.counters.hints_delivered += 1;
-            self.replica.submit(&name, Place::Hint(target), Job::HintTaken(record));
+            self.replica.submit(
+                &name,
+                Place::Hint(target),
+                Job::HintTaken { intended: target, record },
+            );
             self.handoff_event(HandoffEvent::Taken(delivery));
         }
         true

@@ -95,8 +95,7 @@ impl Node {
         } else {
             self.remaining_ms(self.now.monotonic + self.config.timing.request_timeout)
         };
-        let hint =
-            copy.is_hint().then_some(HintFor { intended: copy.member, acknowledging });
+        let hint = copy.is_hint().then_some(HintFor { intended: copy.member, acknowledging });
         let write = ReplicaWrite {
             operation: Some(id),
             name: put.name.clone(),
@@ -178,7 +177,8 @@ impl Node {
             let member = self.config.members.iter().find(|member| member.node == node);
             member.map(|member| member.zone.as_str())
         };
-        let zones: BTreeSet<Option<&str>> = copies.iter().map(|copy| zone_of(copy.placement.holder)).collect();
+        let zones: BTreeSet<Option<&str>> =
+            copies.iter().map(|copy| zone_of(copy.placement.holder)).collect();
         Receipt {
             copies: count(copies.len()),
             synced: count(copies.iter().filter(|copy| copy.synced).count()),

@@ -1,13 +1,13 @@
 //! What follows when a store has ended.
 
-use dynamo_messages::WriteOutcome;
-use dynamo_types::Now;
 use super::slot::{Held, SlotKey, State};
 use super::store_batch::StoreInFlight;
 use super::{Replica, ReplicaEffect, known_request};
 use crate::counters::Counters;
 use crate::effect::StoreId;
 use crate::event::StoreResult;
+use dynamo_messages::WriteOutcome;
+use dynamo_types::Now;
 
 impl Replica {
     /// A store ended. Clocks advance here and nowhere else (protocol rule 3).
@@ -89,6 +89,11 @@ impl Replica {
         }
         for change in ended.hints.iter().rev() {
             self.hints.apply(change.reversed());
+            if change.before.is_some() {
+                // It was taken, perhaps, and is still there.
+                let intended = change.intended;
+                self.effects.push_back(ReplicaEffect::HintNotRemoved { intended });
+            }
         }
         for partition in ended.checkpoint {
             self.partitions.get_mut(partition).changed = true;
@@ -132,7 +137,7 @@ impl Replica {
         if idle {
             self.slots.remove(key);
         } else if self.stopped {
-            self.refuse_all(key, true);
+            self.answer_questions(key);
         } else {
             self.run(now, key, counters);
         }

@@ -101,7 +101,10 @@ mod tests {
         space.apply(change(None, Some(45)));
         let growth = change(Some(45), Some(60));
         space.apply(growth);
-        assert_eq!(space.counts().collect::<alloc::vec::Vec<_>>()[0].1, HintCount { rows: 1, bytes: 60 });
+        assert_eq!(
+            space.counts().collect::<alloc::vec::Vec<_>>()[0].1,
+            HintCount { rows: 1, bytes: 60 }
+        );
         space.apply(growth.reversed());
         space.apply(change(Some(45), None));
         assert_eq!((space.bytes(), space.counts().count()), (0, 0));

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use dynamo_merkle::{ItemDigest, SumTree, TreeKey};
 use dynamo_messages::{KnownRequest, WriteOutcome};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{Durability, Now, ObjectName, PartitionId, Position, RequestId};
-use dynamo_versioning::{
-    Content, Dot, DotClock, Record, StoredRecord, apply_put, receive_delayed,
-};
+use dynamo_types::{Durability, NodeId, Now, ObjectName, PartitionId, Position, RequestId};
+use dynamo_versioning::{Content, Dot, DotClock, Record, StoredRecord, apply_put, receive_delayed};
 
 use super::hint_space::HintChange;
 use super::slot::{Held, Place, Slot, SlotKey, State};
@@ -32,7 +30,9 @@ impl Replica {
     pub(crate) fn submit(&mut self, name: &ObjectName, place: Place, job: Job) {
         let bytes = job.held_bytes();
         // A job that is alone is let in whatever its size: limits of values are checked elsewhere.
-        if self.stopped || (self.bytes > 0 && self.bytes + bytes > self.bytes_max) {
+        let asks = matches!(job, Job::Vet { .. });
+        let full = self.bytes > 0 && self.bytes + bytes > self.bytes_max;
+        if full || (self.stopped && !asks) {
             return self.refuse(&job, self.stopped);
         }
         let mut key = SlotKey { name: name.clone(), place, variant: 0 };
@@ -103,13 +103,16 @@ impl Replica {
             }
         };
         match record {
-            // A store failed while the row was being read.
-            Some(_) if self.stopped => self.refuse_all(&key, true),
-            Some(record) => {
+            // A store may have failed while the row was being read.
+            Some(held) => {
                 if let Some(slot) = self.slots.get_mut(&key) {
-                    slot.state = State::Ready(record);
+                    slot.state = State::Ready(held);
                 }
-                self.run(now, &key, counters);
+                if self.stopped {
+                    self.answer_questions(&key);
+                } else {
+                    self.run(now, &key, counters);
+                }
             }
             None => {
                 self.refuse_all(&key, false);
@@ -125,6 +128,27 @@ impl Replica {
         let partition = self.partitions.count.partition_of(Position::of_object(name));
         self.partitions.get_mut(partition).mint.raise_floor();
         Held::default()
+    }
+
+    /// Refuses all changes that wait at a slot, answers all questions, and closes it.
+    pub(super) fn answer_questions(&mut self, key: &SlotKey) {
+        let Some(Slot { state: State::Ready(held), queue: jobs }) = self.slots.remove(key) else {
+            return;
+        };
+        let partition = self.partitions.count.partition_of(Position::of_object(&key.name));
+        for job in jobs {
+            self.bytes -= job.held_bytes();
+            match job {
+                Job::Vet { asker, dots } => {
+                    let clock = &self.partitions.get_mut(partition).clock;
+                    let collected = collected_of(&held.stored.record, clock, dots);
+                    self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
+                }
+                job @ (Job::Put(_) | Job::Write(_) | Job::HintTaken { .. }) => {
+                    self.refuse(&job, true)
+                }
+            }
+        }
     }
 
     /// Refuses all that waits at a slot, and closes it.
@@ -148,7 +172,9 @@ impl Replica {
                 outcome: WriteOutcome::Overloaded,
             },
             // The hint stays, and the next pass of the handoff finds it.
-            Job::HintTaken(_) => return,
+            Job::HintTaken { intended, .. } => {
+                ReplicaEffect::HintNotRemoved { intended: *intended }
+            }
             // Nobody can say; the asker waits for its deadline, and asks another replica.
             Job::Vet { .. } => return,
         });
@@ -164,7 +190,12 @@ impl Replica {
             return;
         };
         let position = Position::of_object(&key.name);
-        let at = At { now, partition: self.partitions.count.partition_of(position), position, place: key.place };
+        let at = At {
+            now,
+            partition: self.partitions.count.partition_of(position),
+            position,
+            place: key.place,
+        };
         let mut after = before.clone();
         let mut turn = SlotTurn::default();
         for job in slot.queue.drain(..) {
@@ -179,7 +210,9 @@ impl Replica {
             match job {
                 Job::Put(put) => self.mint(at, &mut after, put, &mut turn),
                 Job::Write(write) => self.merge(at, &mut after, write, &mut turn, counters),
-                Job::HintTaken(record) => self.hint_taken(at, &mut after, &record, &mut turn),
+                Job::HintTaken { intended, record } => {
+                    self.hint_taken(intended, &mut after, &record, &mut turn);
+                }
                 Job::Vet { asker, dots } => {
                     let clock = &self.partitions.get_mut(at.partition).clock;
                     let collected = collected_of(&after.stored.record, clock, dots);
@@ -209,13 +242,7 @@ impl Replica {
     }
 
     /// The write that makes the disk hold `after`, and what it does to the tree or the hint space.
-    fn store_row(
-        &mut self,
-        at: At,
-        name: &ObjectName,
-        before: &Held,
-        after: &Held,
-    ) -> StoreWrite {
+    fn store_row(&mut self, at: At, name: &ObjectName, before: &Held, after: &Held) -> StoreWrite {
         let (column, key) = row_of_at(name, at.position, at.place);
         let value = match at.place {
             Place::Own => {
@@ -266,7 +293,7 @@ impl Replica {
         let acknowledging = match job {
             Job::Put(_) => true,
             Job::Write(write) => write.acknowledging,
-            Job::HintTaken(_) | Job::Vet { .. } => return true,
+            Job::HintTaken { .. } | Job::Vet { .. } => return true,
         };
         self.hints.admits(job.held_bytes() as u64, acknowledging)
     }
@@ -281,19 +308,25 @@ impl Replica {
                 reply_to: write.reply_to.clone(),
                 outcome: WriteOutcome::HintsFull,
             }),
-            Job::HintTaken(_) | Job::Vet { .. } => {}
+            Job::HintTaken { .. } | Job::Vet { .. } => {}
         }
     }
 
     /// The target has the hint. It goes only if it still is what was sent (history 7).
-    fn hint_taken(&mut self, at: At, held: &mut Held, taken: &Record, turn: &mut SlotTurn) {
+    fn hint_taken(
+        &mut self,
+        intended: NodeId,
+        held: &mut Held,
+        taken: &Record,
+        turn: &mut SlotTurn,
+    ) {
         if held.stored.record.is_empty() {
             return;
         }
         if held.stored.record == *taken || planted(PlantedBug::HintRemovedUnseen) {
             *held = Held::default();
             turn.changed = true;
-        } else if let Place::Hint(intended) = at.place {
+        } else {
             self.effects.push_back(ReplicaEffect::HintKept { intended });
         }
     }
@@ -322,7 +355,14 @@ impl Replica {
             });
         }
         let mint = &mut self.partitions.get_mut(partition).mint;
-        match apply_put(&mut held.stored, mint, &mut self.clock, now.wall, job.put, job.siblings_max) {
+        match apply_put(
+            &mut held.stored,
+            mint,
+            &mut self.clock,
+            now.wall,
+            job.put,
+            job.siblings_max,
+        ) {
             Ok(applied) => {
                 let dot = applied.dot;
                 self.retries.remember(now.wall, position, KnownRequest { request, digest, dot });
@@ -452,9 +492,7 @@ fn row_of(name: &ObjectName, place: Place) -> (Column, Bytes) {
 
 fn row_of_at(name: &ObjectName, position: Position, place: Place) -> (Column, Bytes) {
     match place {
-        Place::Own => {
-            (Column::Objects, rows::object_key_at(position, &name.bucket, &name.key))
-        }
+        Place::Own => (Column::Objects, rows::object_key_at(position, &name.bucket, &name.key)),
         Place::Hint(intended) => (Column::Hints, rows::hint_key(intended, position, name)),
     }
 }
@@ -495,7 +533,7 @@ impl Job {
                 Content::Tombstone => 0,
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
-            Self::HintTaken(record) => record.value_bytes(),
+            Self::HintTaken { record, .. } => record.value_bytes(),
             Self::Vet { .. } => 0,
         };
         values + JOB_BYTES

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use dynamo_messages::{Envelope, Mutation, OperationId, Options, PeerMessage, Reply, Request};
+use dynamo_messages::{
+    Envelope, Mutation, OperationId, Options, PeerMessage, ReadOutcome, Reply, Request,
+};
 use dynamo_protocol::{
     ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig, Recovered,
     ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
@@ -34,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) cut_links: BTreeSet<(NodeId, NodeId)>,
     /// The last read that each node was asked for.
     last_reads: BTreeMap<NodeId, OperationId>,
+    /// What the last answer to a read said.
+    pub(crate) last_read_outcome: Option<ReadOutcome>,
     /// Nodes whose stores are held.
     pub(crate) held_disks: BTreeSet<NodeId>,
     /// Nodes whose reads are held.
@@ -79,6 +83,7 @@ impl Cluster {
             wire: VecDeque::new(),
             cut_links: BTreeSet::new(),
             last_reads: BTreeMap::new(),
+            last_read_outcome: None,
             held_disks: BTreeSet::new(),
             held_loads: BTreeSet::new(),
             loads: Vec::new(),
@@ -123,11 +128,19 @@ impl Cluster {
             requests_max: 64,
             bytes_in_flight_max: 64 << 10,
             retries_remembered_max: 1000,
+            hint_bytes_max: 64 << 10,
+            tree_depth: 1,
         };
         let meta = disk.iter().filter(|((column, _), _)| *column == Column::Meta);
         let meta = meta.map(|((_, key), value)| (key.clone(), Some(value.clone()))).collect();
         self.next_seed += 1;
-        let node = Node::new(config, &Recovered { meta }, self.now, self.next_seed).unwrap();
+        let mut recovered = Recovered { meta, ..Recovered::default() };
+        for ((column, key), value) in &disk {
+            if *column == Column::Hints {
+                recovered.count_hint(key, value.len());
+            }
+        }
+        let node = Node::new(config, &recovered, self.now, self.next_seed).unwrap();
         self.members.insert(id, Member { node, disk, held: VecDeque::new() });
     }
 
@@ -265,6 +278,9 @@ impl Cluster {
             Effect::Send { to, envelope, .. } => {
                 if let PeerMessage::Read(read) = &envelope.message {
                     self.last_reads.insert(to, read.operation);
+                }
+                if let PeerMessage::ReadReply(reply) = &envelope.message {
+                    self.last_read_outcome = Some(reply.outcome.clone());
                 }
                 if !self.cut_links.contains(&(id, to)) {
                     self.wire.push_back((id, to, envelope));

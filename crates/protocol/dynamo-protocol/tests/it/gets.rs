@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynamo_messages::{
-    Envelope, Failure, OperationId, Options, PeerMessage, ReplicaRead, Reply, Request,
+    Envelope, Failure, OperationId, Options, PeerMessage, ReadOutcome, ReplicaRead, Reply, Request,
 };
 use dynamo_protocol::Event;
 use dynamo_types::{Bucket, Key, ObjectName};
@@ -168,5 +168,5 @@ fn a_node_that_is_no_replica_says_nothing_of_a_key() {
     };
     let envelope = Envelope { hlc: Hlc::ZERO, message: PeerMessage::Read(read) };
     cluster.event(outside, Event::Received { from: other, envelope });
-    assert_eq!(cluster.counters(outside).messages_refused, 1);
+    assert_eq!(cluster.last_read_outcome, Some(ReadOutcome::NoHint));
 }

@@ -73,6 +73,7 @@ fn deletes_that_wait_for_the_disk_are_bounded_too() {
         let context = DotSet::from_iter([dot]);
         let key = Key::new(counter.to_string()).unwrap();
         let write = ReplicaWrite {
+            hint: None,
             operation: None,
             name: ObjectName { bucket: name("k").bucket, key },
             pieces: vec![Record::from_parts(context, Hlc(1), vec![tombstone]).unwrap()],

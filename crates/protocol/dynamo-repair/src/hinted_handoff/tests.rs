@@ -10,7 +10,10 @@ const T: NodeId = NodeId(7);
 fn row(number: u8) -> HintRow {
     HintRow {
         row: Bytes::from(vec![number]),
-        name: ObjectName { bucket: Bucket::new("b").unwrap(), key: Key::new(vec![number]).unwrap() },
+        name: ObjectName {
+            bucket: Bucket::new("b").unwrap(),
+            key: Key::new(vec![number]).unwrap(),
+        },
         record: Record::new(),
     }
 }
