@@ -36,11 +36,11 @@ pub(crate) fn open(settings: &Settings) -> Result<RocksDbEngine, OpenError> {
     Ok(engine)
 }
 
-/// All rows of a column, in key order.
-pub(crate) fn recover(engine: &dyn StorageEngine, column: Column) -> Result<Recovered, ScanError> {
+/// What the node starts with: all rows of the meta column in key order, and a count of the hints.
+pub(crate) fn recover(engine: &dyn StorageEngine) -> Result<Recovered, ScanError> {
     let mut meta = Vec::new();
     let range = (Bound::Unbounded, Bound::Unbounded);
-    engine.scan(storage_column(column), &range, &mut |item| {
+    engine.scan(storage_column(Column::Meta), &range, &mut |item| {
         match item {
             ScanItem::Row { key, value } => {
                 meta.push((Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value))));
@@ -56,5 +56,21 @@ pub(crate) fn recover(engine: &dyn StorageEngine, column: Column) -> Result<Reco
         }
         ControlFlow::Continue(())
     })?;
-    Ok(Recovered { meta })
+    let mut recovered = Recovered { meta, ..Recovered::default() };
+    engine.scan(storage_column(Column::Hints), &range, &mut |item| {
+        match item {
+            ScanItem::Row { key, value } => {
+                recovered.count_hint(&Bytes::copy_from_slice(key), value.len());
+            }
+            ScanItem::DamagedRow { key } => {
+                tracing::error!(?key, "a hint is damaged");
+                recovered.count_hint(&Bytes::copy_from_slice(key), 0);
+            }
+            ScanItem::DamagedRange { from, until } => {
+                tracing::error!(?from, ?until, "hints cannot be read");
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(recovered)
 }

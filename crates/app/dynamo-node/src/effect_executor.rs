@@ -25,11 +25,12 @@ const RESULTS_MAX: usize = 8192;
 
 /// The columns of a node's database, in the order of [`storage_column`].
 #[must_use]
-pub(crate) fn columns() -> [dynamo_storage::ColumnSpec; 2] {
+pub(crate) fn columns() -> [dynamo_storage::ColumnSpec; 3] {
     use dynamo_storage::{ColumnSpec, Purpose};
     [
         ColumnSpec { name: "objects", purpose: Purpose::Objects },
         ColumnSpec { name: "meta", purpose: Purpose::Rows },
+        ColumnSpec { name: "hints", purpose: Purpose::Objects },
     ]
 }
 
@@ -39,6 +40,7 @@ pub(crate) fn storage_column(column: Column) -> dynamo_storage::Column {
     dynamo_storage::Column(match column {
         Column::Objects => 0,
         Column::Meta => 1,
+        Column::Hints => 2,
     })
 }
 
@@ -105,6 +107,7 @@ impl EffectExecutor {
             }
             Effect::Load { load, column, key } => self.load(load, column, key),
             Effect::Store { store, writes, durability } => self.store(store, writes, durability),
+            Effect::IncompletenessRecorded => None,
             Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
                 self.scan(ScanRequest { scan, column, from, to, rows_max, bytes_max })
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dynamo_membership::Genesis;
 use dynamo_messages::encoding::PROTOCOL_VERSION;
-use dynamo_protocol::{Column, MemberInfo, Node, NodeConfig, StartError};
+use dynamo_protocol::{MemberInfo, Node, NodeConfig, StartError};
 use dynamo_storage::{DirectoryStamp, OpenError, ScanError, StampError, StorageEngine};
 use dynamo_transport::{BindError, Endpoint, EndpointConfig, Events, HelloConfig, Identity, Trust};
 use dynamo_types::{ClusterId, NodeId};
@@ -33,6 +33,9 @@ use crate::shutdown::StopSignals;
 /// Inputs that may wait for the event loop: more than it takes in a turn, less than a tenth of a
 /// second's work.
 const INPUTS_MAX: usize = 2048;
+
+/// Leaves of about 4,096 records up to a million records a partition, at 4.4 KB each.
+const TREE_DEPTH: u8 = 2;
 
 /// Why a node does not start.
 #[derive(Debug, Error)]
@@ -184,7 +187,7 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     let stamp = DirectoryStamp { cluster: cluster.to_string(), node: node.to_string() };
     let _lock = stamp.claim(&settings.data)?.into_lock();
     let engine: Arc<dyn StorageEngine> = Arc::new(database::open(&settings)?);
-    let recovered = database::recover(engine.as_ref(), Column::Meta)?;
+    let recovered = database::recover(engine.as_ref())?;
     tracing::info!(rows = recovered.meta.len(), "recovered");
 
     let mut seed = [0; 8];
@@ -257,6 +260,8 @@ fn node_config(
         requests_max: settings.requests_max,
         bytes_in_flight_max: settings.bytes_in_flight_max,
         retries_remembered_max: settings.retries_remembered_max,
+        hint_bytes_max: settings.hint_bytes_max,
+        tree_depth: TREE_DEPTH,
     }
 }
 

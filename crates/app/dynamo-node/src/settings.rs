@@ -101,6 +101,8 @@ pub struct Settings {
     pub bytes_in_flight_max: usize,
     /// Recent puts remembered for retries.
     pub retries_remembered_max: usize,
+    /// Bytes of hints kept for other nodes.
+    pub hint_bytes_max: u64,
     /// How long things may take.
     pub timing: Timing,
     /// A member without a connection this long after the start is judged down.
@@ -153,6 +155,7 @@ impl Settings {
             requests_max: 0,
             bytes_in_flight_max: 0,
             retries_remembered_max: 0,
+            hint_bytes_max: 0,
             timing: Timing::default(),
             judged_down_after: zero,
             shutdown_grace: zero,

@@ -117,6 +117,12 @@ pub struct Recovered {
     /// What [`Column::Hints`](crate::Column::Hints) holds for each node, counted by
     /// [`count_hint`](Self::count_hint).
     pub hints: BTreeMap<NodeId, HintCount>,
+    /// Whether the database may lack what this node acknowledged: it was wiped, or its log was
+    /// damaged. The node answers nothing from it alone then, until the other members have filled it
+    /// (protocol rule 4), and says with
+    /// [`Effect::IncompletenessRecorded`](crate::Effect::IncompletenessRecorded) when that is
+    /// durable.
+    pub incomplete: bool,
 }
 
 impl Recovered {

@@ -85,6 +85,10 @@ pub enum Effect {
         /// Whether the report waits for a sync.
         durability: Durability,
     },
+    /// That the database may lack what was acknowledged, as
+    /// [`Recovered::incomplete`](crate::Recovered::incomplete) said, is durably noted for every
+    /// partition: a later start need not be told again.
+    IncompletenessRecorded,
     /// Read rows of a range in key order and report [`Event::Scanned`](crate::Event::Scanned).
     Scan {
         /// Repeated in the event.

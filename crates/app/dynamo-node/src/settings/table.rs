@@ -290,6 +290,14 @@ pub static SETTINGS: &[Setting] = &[
         apply: |s, g| g.count(0..=100_000_000).map(|v| s.retries_remembered_max = v),
     },
     Setting {
+        key: "limits.hint_bytes_max",
+        kind: Kind::Bytes,
+        default: "1GiB",
+        reason: "Hints kept on disk for nodes that cannot be reached. Beyond that a hint that counts \
+                 towards w is refused, and beyond half of it one that does not.",
+        apply: |s, g| g.bytes(0..=1 << 50).map(|v| s.hint_bytes_max = v),
+    },
+    Setting {
         key: "timing.request_timeout",
         kind: Kind::Duration,
         default: "2s",
@@ -302,6 +310,15 @@ pub static SETTINGS: &[Setting] = &[
         default: "500ms",
         reason: "How long a put that was handed to a replica waits before the next one is tried.",
         apply: |s, g| g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.hop_timeout = v),
+    },
+    Setting {
+        key: "timing.stand_in_delay",
+        kind: Kind::Duration,
+        default: "500ms",
+        reason: "How long a replica may leave a put unanswered before a fallback keeps a hint for it.",
+        apply: |s, g| {
+            g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.stand_in_delay = v)
+        },
     },
     Setting {
         key: "timing.hedge_delay_min",

@@ -321,6 +321,7 @@ impl Cluster {
                     .node
                     .handle(now, Event::Stored { store, result });
             }
+            Effect::IncompletenessRecorded => {}
             Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
                 let member = self.members.get_mut(&id).unwrap();
                 let inside = |key: &Bytes| *key >= from && to.as_ref().is_none_or(|to| key < to);
