@@ -31,11 +31,19 @@ pub enum PlantedBug {
     HintsReadWithoutAsking,
     /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
     HintRemovedUnseen,
+    /// What this node has incorporated is collected without waiting for the others' reports.
+    CollectWithoutReports,
+    /// A deleted record is collected when its tombstone is known everywhere, whatever it replaced.
+    CollectDotsOnly,
+    /// The live clock is reported, not that of the last synced checkpoint.
+    ReportBeforeSync,
+    /// A replica that lost something goes on as if it were complete.
+    DamageLeavesComplete,
 }
 
 impl PlantedBug {
     /// All planted bugs.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeSync,
         Self::ExtendAfterRestart,
         Self::LwwInMerge,
@@ -48,6 +56,10 @@ impl PlantedBug {
         Self::HintAndOwnCopyCountTwice,
         Self::HintsReadWithoutAsking,
         Self::HintRemovedUnseen,
+        Self::CollectWithoutReports,
+        Self::CollectDotsOnly,
+        Self::ReportBeforeSync,
+        Self::DamageLeavesComplete,
     ];
 
     /// The name on the command line.
@@ -66,6 +78,10 @@ impl PlantedBug {
             Self::HintAndOwnCopyCountTwice => "hint_and_own_copy_count_twice",
             Self::HintsReadWithoutAsking => "hints_read_without_asking",
             Self::HintRemovedUnseen => "hint_removed_unseen",
+            Self::CollectWithoutReports => "collect_without_reports",
+            Self::CollectDotsOnly => "collect_dots_only",
+            Self::ReportBeforeSync => "report_before_sync",
+            Self::DamageLeavesComplete => "damage_leaves_complete",
         }
     }
 }

@@ -65,6 +65,18 @@ counters! {
     hints_delivered,
     /// Fallbacks asked to stand in for a replica that did not answer.
     stand_ins_asked,
+    /// Copies of partitions found to lack what they acknowledged.
+    partitions_incomplete,
+    /// Times this node's disk was found older than what it had reported.
+    rollbacks_noticed,
+    /// Rows that the scrub has read.
+    rows_scrubbed,
+    /// Leaves of hash trees that did not sum up what their rows hold, corrected.
+    leaves_corrected,
+    /// Records whose versions were all deleted everywhere, removed.
+    records_collected,
+    /// Contexts cut down to what is needed.
+    contexts_cut,
     /// Versions left out of an answer because a replica had collected them.
     versions_left_out,
     /// Versions that arrived after they were replaced.

@@ -5,16 +5,20 @@
 //! journal row, so that the shell can sync them together.
 
 mod checkpoints;
+mod collection;
+mod completeness;
 mod endings;
 mod hint_space;
 mod partition;
 mod recovery;
 mod retries;
+mod scrub;
 mod slot;
 mod store_batch;
 mod turns;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -23,7 +27,7 @@ use dynamo_messages::{KnownRequest, OperationId, WriteOutcome};
 use dynamo_types::{
     ActorId, Bucket, Durability, Instant, NodeId, PartitionId, Position, RequestId, WallTime,
 };
-use dynamo_versioning::{Applied, Dot, HybridClock, Put, Record, TooManySiblings};
+use dynamo_versioning::{Applied, Dot, DotClock, HybridClock, Put, Record, TooManySiblings};
 
 use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
@@ -32,11 +36,13 @@ use crate::rows::{self, JournalEntry};
 use hint_space::HintSpace;
 use partition::Partitions;
 use retries::Retries;
+use scrub::Scrub;
 use slot::{Slot, SlotKey, State};
 use store_batch::{StoreBatch, StoreInFlight};
 use turns::JOBS_PER_SLOT_MAX;
 
 pub use hint_space::HintCount;
+pub(crate) use scrub::{PAGE_BYTES, PAGE_ROWS};
 pub(crate) use slot::Place;
 
 /// A put to be minted here.
@@ -55,6 +61,9 @@ pub(crate) struct LocalPut {
 pub(crate) struct IncomingWrite {
     pub(crate) reply_to: ReplyTo,
     pub(crate) pieces: Vec<Record>,
+    /// If it is state: the sender's clock from before its records (protocol rule 4). Else it may be
+    /// delayed.
+    pub(crate) state_of: Option<Arc<DotClock>>,
     /// Of a hint: whether it counts towards w.
     pub(crate) acknowledging: bool,
     pub(crate) durability: Durability,
@@ -68,6 +77,8 @@ pub(crate) enum ReplyTo {
     Local(OperationId),
     /// An operation of another node.
     Peer { node: NodeId, operation: OperationId, bucket: Bucket },
+    /// An exchange of state; with the versions that were turned away as collected.
+    State { token: u64, collected: Vec<Dot> },
     /// Nobody: a repair.
     Nobody,
 }
@@ -96,6 +107,10 @@ pub(crate) enum Job {
         asker: VetFor,
         dots: Vec<Dot>,
     },
+    /// The record may be collected, or its context cut short.
+    Collect,
+    /// Other members have collected these versions, and this copy is incomplete.
+    DropVersions(Vec<Dot>),
 }
 
 /// Who awaits that rows of the meta column are synced.
@@ -105,6 +120,8 @@ pub(crate) enum MetaTag {
     BucketSet(OperationId),
     /// Settings that another node sent and wants confirmed.
     BucketsFrom(NodeId, OperationId),
+    /// Clock reports that another node sent under this number.
+    ReportsFrom(NodeId, u64),
     /// Nobody.
     Nobody,
 }
@@ -168,6 +185,16 @@ pub(crate) enum ReplicaEffect {
     HintNotRemoved {
         intended: NodeId,
     },
+    /// The clock that this node reports has moved.
+    ClockDurable {
+        partition: PartitionId,
+    },
+    /// This copy of the partition may lack what it acknowledged.
+    BecameIncomplete {
+        partition: PartitionId,
+    },
+    /// What was found incomplete at the start is durably noted.
+    IncompletenessRecorded,
     /// To [`Job::Vet`].
     Vetted {
         asker: VetFor,
@@ -181,6 +208,12 @@ pub(crate) struct Replica {
     partitions: Partitions,
     /// Those that this node is a replica of.
     own_partitions: BTreeSet<PartitionId>,
+    /// Partitions whose state must be checkpointed at once.
+    checkpoint_now: BTreeSet<PartitionId>,
+    /// Names in all partitions' `dead`.
+    dead_count: usize,
+    /// Partitions whose incompleteness, found at the start, is not durably noted yet.
+    unrecorded: BTreeSet<PartitionId>,
     slots: BTreeMap<SlotKey, Slot>,
     loads: BTreeMap<LoadId, SlotKey>,
     next_slot_variant: u64,
@@ -192,6 +225,7 @@ pub(crate) struct Replica {
     /// Journal rows on disk with the time of their writing, oldest first.
     journal: VecDeque<(u64, WallTime)>,
     retries: Retries,
+    scrub: Scrub,
     hints: HintSpace,
     retry_window_micros: u64,
     /// Whether something was applied without a sync, and no sync followed.
@@ -220,6 +254,9 @@ impl Replica {
                 config.tree_depth,
             ),
             own_partitions: config.layout.partitions_of(config.node).collect(),
+            checkpoint_now: BTreeSet::new(),
+            dead_count: 0,
+            unrecorded: BTreeSet::new(),
             slots: BTreeMap::new(),
             loads: BTreeMap::new(),
             next_slot_variant: 0,
@@ -230,6 +267,7 @@ impl Replica {
             next_journal: 0,
             journal: VecDeque::new(),
             retries: Retries::new(config.timing.retry_window, config.retries_remembered_max),
+            scrub: Scrub::default(),
             hints: HintSpace::new(recovered.hints.clone(), config.hint_bytes_max),
             retry_window_micros: u64::try_from(config.timing.retry_window.as_micros())
                 .unwrap_or(u64::MAX),
@@ -241,6 +279,11 @@ impl Replica {
             clock: HybridClock::new(),
             effects: VecDeque::new(),
         };
+        for id in replica.own_partitions.clone() {
+            let set = config.layout.replica_set(id);
+            let others = set.iter().filter(|node| *node != config.node).collect();
+            replica.partitions.get_mut(id).others = others;
+        }
         replica.recover(recovered, counters);
         replica
     }
@@ -253,6 +296,7 @@ impl Replica {
 
     /// Closes the turn's batch; call when nothing else is left to poll.
     pub(crate) fn flush(&mut self, wall: WallTime) {
+        self.checkpoint_what_cannot_wait();
         if self.batch.is_empty() {
             return;
         }

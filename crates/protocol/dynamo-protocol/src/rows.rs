@@ -7,6 +7,7 @@
 //! | meta | `b`, bucket | settings of the bucket |
 //! | meta | `c`, partition (2) | [`Checkpoint`] |
 //! | meta | `j`, number (8) | [`JournalRow`] |
+//! | meta | `r`, partition (2), member (8) | the dots that the member last reported |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
 //! drop, and, because a partition is the top bits of the position, to split without moving.
@@ -20,6 +21,8 @@ use dynamo_versioning::StoredRecord;
 pub const BUCKET: u8 = b'b';
 /// First byte of a clock checkpoint.
 pub const CHECKPOINT: u8 = b'c';
+/// First byte of another member's clock report.
+pub const REPORT: u8 = b'r';
 /// First byte of a journal row.
 pub const JOURNAL: u8 = b'j';
 
@@ -92,6 +95,25 @@ pub fn parse_checkpoint_key(row: &[u8]) -> Option<PartitionId> {
         [CHECKPOINT, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
         _ => None,
     }
+}
+
+/// The key of what a member last reported of a partition.
+#[must_use]
+pub fn report_key(partition: PartitionId, member: NodeId) -> Bytes {
+    let mut row = BytesMut::with_capacity(11);
+    row.put_u8(REPORT);
+    row.put_u16(partition.0);
+    row.put_u64(member.0);
+    row.freeze()
+}
+
+/// The partition and the member of a report's key.
+#[must_use]
+pub fn parse_report_key(row: &[u8]) -> Option<(PartitionId, NodeId)> {
+    let (&tag, rest) = row.split_first()?;
+    let (partition, member) = rest.split_first_chunk()?;
+    let member = NodeId(u64::from_be_bytes(member.try_into().ok()?));
+    (tag == REPORT).then_some((PartitionId(u16::from_be_bytes(*partition)), member))
 }
 
 /// The key of a journal row.

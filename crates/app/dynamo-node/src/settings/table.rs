@@ -316,9 +316,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Duration,
         default: "500ms",
         reason: "How long a replica may leave a put unanswered before a fallback keeps a hint for it.",
-        apply: |s, g| {
-            g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.stand_in_delay = v)
-        },
+        apply: |s, g| g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.stand_in_delay = v),
     },
     Setting {
         key: "timing.hedge_delay_min",

@@ -139,6 +139,7 @@ impl Node {
             MetaTag::BucketsFrom(node, operation) if stored => {
                 self.send(node, Lane::Background, PeerMessage::BucketsStored { operation });
             }
+            MetaTag::ReportsFrom(node, number) => self.reports_stored(node, number, stored),
             // Unconfirmed settings are told as such when the deadline passes.
             MetaTag::BucketSet(_) | MetaTag::BucketsFrom(..) | MetaTag::Nobody => {}
         }

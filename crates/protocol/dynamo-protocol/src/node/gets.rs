@@ -236,6 +236,7 @@ impl Node {
                 let job = IncomingWrite {
                     reply_to,
                     pieces,
+                    state_of: None,
                     acknowledging: false,
                     durability,
                     deadline: None,

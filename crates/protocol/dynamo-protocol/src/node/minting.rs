@@ -173,6 +173,7 @@ impl Node {
         let job = IncomingWrite {
             reply_to: ReplyTo::Local(id),
             pieces: pieces.clone(),
+            state_of: None,
             acknowledging: true,
             durability: Durability::Synced,
             deadline: Some(intent.deadline),

@@ -246,6 +246,7 @@ impl Node {
         let job = IncomingWrite {
             reply_to,
             pieces: write.pieces,
+            state_of: None,
             acknowledging: write.hint.is_some_and(|hint| hint.acknowledging),
             durability: write.durability,
             deadline: Some(self.deadline_in(remaining_ms)),

@@ -1,10 +1,10 @@
-//! Checkpoints of dot clocks, and other rows of the meta column.
+//! Checkpoints of clocks and hash trees, and other rows of the meta column.
 
 use alloc::vec::Vec;
 
-use dynamo_types::{Durability, WallTime};
+use dynamo_types::{Durability, PartitionId, WallTime};
 
-use super::partition::Partition;
+use super::store_batch::CheckpointTaken;
 use super::{MetaTag, Replica, ReplicaEffect};
 use crate::counters::Counters;
 use crate::effect::{Column, StoreWrite};
@@ -21,26 +21,18 @@ impl Replica {
         self.batch.meta.push(tag);
     }
 
-    /// Checkpoints the clocks and trees that have changed, and drops journal rows that nothing needs: those
-    /// before the checkpoint and beyond the retry window. The checkpoint is itself a synced store
-    /// behind the data, so it is never ahead of the data's sync.
+    /// Checkpoints the clocks and trees that have changed, and drops journal rows that nothing needs:
+    /// those before the checkpoint and beyond the retry window. The checkpoint is itself a synced
+    /// store behind the data, so it is never ahead of the data's sync.
     pub(crate) fn checkpoint(&mut self, wall: WallTime, counters: &mut Counters) {
         if self.stopped {
             return;
         }
-        // Batches under way are not in memory's state yet: their journal rows stay needed.
-        let under_way = self.in_flight.iter().find_map(|store| store.journal_row);
-        let journal = under_way.map_or(self.next_journal, |(number, _)| number);
-        let own = &self.own_partitions;
-        let changed = |(id, p): &(_, &mut Partition)| p.changed && own.contains(id);
-        for (id, partition) in self.partitions.iter_mut().filter(changed) {
-            partition.changed = false;
-            self.batch.checkpoint.push(id);
-            self.batch.writes.push(StoreWrite::Put {
-                column: Column::Meta,
-                key: rows::checkpoint_key(id),
-                value: partition.checkpoint(journal).encode(),
-            });
+        let own = self.own_partitions.iter().copied();
+        let changed = |id: &PartitionId| self.partitions.get(*id).is_some_and(|p| p.changed);
+        let changed: Vec<PartitionId> = own.filter(changed).collect();
+        for id in changed {
+            self.checkpoint_partition(id);
         }
         let window = self.retry_window_micros;
         let old = |(_, at): &(u64, WallTime)| at.0.saturating_add(window) < wall.0;
@@ -58,6 +50,48 @@ impl Replica {
         if !self.batch.checkpoint.is_empty() || keep_from.is_some() {
             self.batch.durability = Durability::Synced;
             counters.checkpoints += 1;
+        }
+    }
+
+    /// Checkpoints partitions that became incomplete or complete: a crash must not undo that.
+    pub(super) fn checkpoint_what_cannot_wait(&mut self) {
+        if self.stopped {
+            return;
+        }
+        for id in core::mem::take(&mut self.checkpoint_now) {
+            self.checkpoint_partition(id);
+            self.batch.durability = Durability::Synced;
+        }
+    }
+
+    fn checkpoint_partition(&mut self, id: PartitionId) {
+        // Batches under way are not in memory's state yet: their journal rows stay needed.
+        let under_way = self.in_flight.iter().find_map(|store| store.journal_row);
+        let journal = under_way.map_or(self.next_journal, |(number, _)| number);
+        let partition = self.partitions.get_mut(id);
+        partition.changed = false;
+        let checkpoint = partition.checkpoint(journal);
+        self.batch.writes.push(StoreWrite::Put {
+            column: Column::Meta,
+            key: rows::checkpoint_key(id),
+            value: checkpoint.encode(),
+        });
+        let incomplete = checkpoint.incomplete;
+        let dots = checkpoint.clock.dots;
+        self.batch.checkpoint.push(CheckpointTaken { partition: id, dots, incomplete });
+    }
+
+    /// A store with checkpoints has ended well.
+    pub(super) fn checkpoints_stored(&mut self, taken: Vec<CheckpointTaken>, synced: bool) {
+        let noted = !self.unrecorded.is_empty();
+        for CheckpointTaken { partition, dots, incomplete } in taken {
+            if synced {
+                self.unrecorded.remove(&partition);
+                self.checkpoint_synced(partition, dots, incomplete);
+            }
+        }
+        if noted && self.unrecorded.is_empty() {
+            self.effects.push_back(ReplicaEffect::IncompletenessRecorded);
         }
     }
 }

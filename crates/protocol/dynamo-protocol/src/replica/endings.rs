@@ -1,13 +1,13 @@
 //! What follows when a store has ended.
 
-use super::slot::{Held, SlotKey, State};
+use super::slot::{Held, Place, SlotKey, State};
 use super::store_batch::StoreInFlight;
 use super::{Replica, ReplicaEffect, known_request};
 use crate::counters::Counters;
 use crate::effect::StoreId;
 use crate::event::StoreResult;
 use dynamo_messages::WriteOutcome;
-use dynamo_types::Now;
+use dynamo_types::{Now, Position};
 
 impl Replica {
     /// A store ended. Clocks advance here and nowhere else (protocol rule 3).
@@ -58,6 +58,8 @@ impl Replica {
             partition.changed = true;
         }
         self.journal.extend(ended.journal_row);
+        self.checkpoints_stored(ended.checkpoint, synced);
+        self.records_at_rest(&ended.slots);
         for change in ended.hints.iter().filter(|change| change.after.is_some()) {
             self.effects.push_back(ReplicaEffect::HintKept { intended: change.intended });
         }
@@ -95,9 +97,10 @@ impl Replica {
                 self.effects.push_back(ReplicaEffect::HintNotRemoved { intended });
             }
         }
-        for partition in ended.checkpoint {
-            self.partitions.get_mut(partition).changed = true;
+        for taken in ended.checkpoint {
+            self.partitions.get_mut(taken.partition).changed = true;
         }
+        self.records_at_rest(&ended.slots);
         // What barriers wait for was stored before and stands, only its sync did not come about.
         for reply_to in ended.barriers {
             let outcome = WriteOutcome::Failed;
@@ -108,6 +111,16 @@ impl Replica {
         }
         for key in ended.slots {
             self.close_turn(now, &key, outcome, false, counters);
+        }
+    }
+
+    /// Counts stores of records that have ended, for the scrub.
+    fn records_at_rest(&mut self, slots: &[SlotKey]) {
+        for key in slots.iter().filter(|key| key.place == Place::Own) {
+            let id = self.partitions.count.partition_of(Position::of_object(&key.name));
+            let partition = self.partitions.get_mut(id);
+            partition.moves += 1;
+            partition.in_flight -= 1;
         }
     }
 

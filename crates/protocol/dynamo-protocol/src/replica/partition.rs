@@ -1,10 +1,12 @@
-//! What a node knows of one partition: the mint, the dot clock, the hash tree.
+//! What a node knows of one partition: mint, dot clock, hash tree, stable cut.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use dynamo_merkle::{SumTree, TreeKey};
-use dynamo_types::{ActorId, PartitionCount, PartitionId};
-use dynamo_versioning::{DotClock, DotMint};
+use dynamo_types::planted::{PlantedBug, planted};
+use dynamo_types::{ActorId, NodeId, ObjectName, PartitionCount, PartitionId};
+use dynamo_versioning::{DotClock, DotMint, DotSet};
 
 use crate::rows::{Checkpoint, RecordChange};
 
@@ -18,6 +20,36 @@ pub(super) struct Partition {
     pub(super) records: u64,
     /// Something has changed since the last checkpoint.
     pub(super) changed: bool,
+    /// The other members, if this node is one.
+    pub(super) others: Vec<NodeId>,
+    /// The clock of the last synced checkpoint of this process: what is reported (protocol rule 5).
+    pub(super) durable: Option<DotSet>,
+    /// The last reports of the other members, as far as they are synced here.
+    pub(super) reports: BTreeMap<NodeId, DotSet>,
+    /// The stable cut: what all members have incorporated for good.
+    pub(super) cut: DotSet,
+    /// Records all of whose versions are deleted, as far as this process has met them. Bounded over
+    /// all partitions by `DEAD_MAX`; what is beyond the scrub finds later.
+    pub(super) dead: BTreeSet<ObjectName>,
+    /// The name behind which dead records are still to be tried with the present cut.
+    pub(super) collecting: Option<Option<ObjectName>>,
+    /// Set while this copy of the partition may lack what it acknowledged.
+    pub(super) incomplete: Option<Incomplete>,
+    /// Counts stores of records asked for and ended: the scrub compares only what stood still.
+    pub(super) moves: u64,
+    /// Stores of records that were asked for and have not ended.
+    pub(super) in_flight: u32,
+}
+
+/// What an incomplete copy has learned so far (protocol rule 4).
+#[derive(Debug)]
+pub(super) struct Incomplete {
+    /// Members with which a complete exchange is still to be made.
+    pub(super) waiting: BTreeSet<NodeId>,
+    /// The clocks of those with which it was made.
+    pub(super) learned: DotClock,
+    /// Whether the tree is that of the records which can be read: only then can it be compared.
+    pub(super) rebuilt: bool,
 }
 
 impl Partition {
@@ -36,8 +68,75 @@ impl Partition {
             records: self.records,
             clock: self.clock.clone(),
             tree: self.tree.clone(),
-            incomplete: false,
+            incomplete: self.incomplete.is_some(),
         }
+    }
+
+    /// Whether this node's word on what is missing counts.
+    pub(super) fn is_complete(&self) -> bool {
+        self.incomplete.is_none()
+    }
+
+    /// Works the stable cut out anew; dead records are tried again if it has moved.
+    pub(super) fn renew_cut(&mut self) {
+        let cut = self.stable_cut();
+        if cut != self.cut {
+            self.cut = cut;
+            self.collecting = Some(None);
+        }
+    }
+
+    fn stable_cut(&self) -> DotSet {
+        let Some(mut cut) = self.durable.clone().filter(|_| self.is_complete()) else {
+            return DotSet::new();
+        };
+        if planted(PlantedBug::CollectWithoutReports) {
+            return cut;
+        }
+        for other in &self.others {
+            match self.reports.get(other) {
+                Some(report) => cut = cut.intersection(report),
+                None => return DotSet::new(),
+            }
+        }
+        cut
+    }
+
+    /// Begins to be incomplete: the clock is forgotten and none is published. Whether it was not so
+    /// already.
+    pub(super) fn begin_incomplete(&mut self) -> bool {
+        let begins = self.incomplete.is_none();
+        self.clock = DotClock::new();
+        self.durable = None;
+        self.mint.raise_floor();
+        self.incomplete = Some(Incomplete {
+            waiting: self.others.iter().copied().collect(),
+            learned: DotClock::new(),
+            rebuilt: false,
+        });
+        self.changed = true;
+        self.renew_cut();
+        begins
+    }
+
+    /// A complete exchange was made with a member whose clock was this before it sent its records.
+    /// Whether that made this copy complete.
+    pub(super) fn exchanged(&mut self, with: NodeId, clock: &DotClock) -> bool {
+        self.changed = true;
+        let Some(incomplete) = &mut self.incomplete else {
+            self.clock.join(clock);
+            return false;
+        };
+        incomplete.learned.join(clock);
+        incomplete.waiting.remove(&with);
+        if !incomplete.waiting.is_empty() {
+            return false;
+        }
+        let learned = core::mem::take(&mut incomplete.learned);
+        // The clock holds what was stored since the copy became incomplete.
+        self.clock.join(&learned);
+        self.incomplete = None;
+        true
     }
 }
 
@@ -70,11 +169,24 @@ impl Partitions {
             tree: SumTree::new(count, depth),
             records: 0,
             changed: false,
+            others: Vec::new(),
+            durable: None,
+            reports: BTreeMap::new(),
+            cut: DotSet::new(),
+            dead: BTreeSet::new(),
+            collecting: None,
+            incomplete: None,
+            moves: 0,
+            in_flight: 0,
         })
     }
 
     pub(super) fn get(&self, partition: PartitionId) -> Option<&Partition> {
         self.known.get(&partition)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PartitionId, &Partition)> {
+        self.known.iter().map(|(id, partition)| (*id, partition))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PartitionId, &mut Partition)> {

@@ -1,9 +1,11 @@
 //! Taking back what the database held when the process started.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_types::PartitionId;
+use dynamo_versioning::DotSet;
 
 use super::{Replica, known_request};
 use crate::config::Recovered;
@@ -19,15 +21,39 @@ impl Replica {
     /// anything unreadable means drift, which the scrub corrects.
     pub(super) fn recover(&mut self, recovered: &Recovered, counters: &mut Counters) {
         let mut covered = Covered::new();
+        let mut incomplete = BTreeSet::new();
         for (key, value) in &recovered.meta {
             let value = value.as_ref();
             let read = match key.first() {
-                Some(&rows::CHECKPOINT) => self.recover_checkpoint(key, value, &mut covered),
+                Some(&rows::CHECKPOINT) => {
+                    self.recover_checkpoint(key, value, &mut covered, &mut incomplete)
+                }
                 Some(&rows::JOURNAL) => self.recover_journal(key, value, &covered),
+                Some(&rows::REPORT) => self.recover_report(key, value),
                 Some(_) | None => Some(()),
             };
             counters.meta_rows_damaged += u64::from(read.is_none());
         }
+        if recovered.incomplete {
+            let own: Vec<PartitionId> = self.own_partitions.iter().copied().collect();
+            self.unrecorded.extend(own.iter().copied());
+            incomplete.extend(own);
+        }
+        for id in incomplete {
+            self.become_incomplete(id, counters);
+        }
+    }
+
+    fn recover_report(&mut self, key: &Bytes, value: Option<&Bytes>) -> Option<()> {
+        let (id, member) = rows::parse_report_key(key)?;
+        let (dots, read) = DotSet::decode(value?).ok()?;
+        let whole = read == value?.len();
+        let partition = self.partitions.get_mut(id);
+        // A report of one that is no member any more counts for nothing.
+        if whole && partition.others.contains(&member) {
+            partition.reports.insert(member, dots);
+        }
+        whole.then_some(())
     }
 
     fn recover_checkpoint(
@@ -35,10 +61,14 @@ impl Replica {
         key: &Bytes,
         value: Option<&Bytes>,
         covered: &mut Covered,
+        incomplete: &mut BTreeSet<PartitionId>,
     ) -> Option<()> {
         let id = rows::parse_checkpoint_key(key)?;
         let checkpoint = Checkpoint::decode(value?, self.partitions.count)?;
         covered.insert(id, checkpoint.journal);
+        if checkpoint.incomplete {
+            incomplete.insert(id);
+        }
         let partition = self.partitions.get_mut(id);
         partition.clock = checkpoint.clock;
         partition.tree = checkpoint.tree;

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use dynamo_types::{Durability, PartitionId, WallTime};
+use dynamo_versioning::DotSet;
 
 use super::hint_space::HintChange;
 use super::slot::SlotKey;
@@ -23,7 +24,16 @@ pub(super) struct StoreBatch {
     /// Answers that wait for a sync of what was stored before.
     pub(super) barriers: Vec<ReplyTo>,
     pub(super) meta: Vec<MetaTag>,
-    pub(super) checkpoint: Vec<PartitionId>,
+    pub(super) checkpoint: Vec<CheckpointTaken>,
+}
+
+/// A partition's checkpoint within a batch.
+#[derive(Debug)]
+pub(super) struct CheckpointTaken {
+    pub(super) partition: PartitionId,
+    /// The clock's dots in it.
+    pub(super) dots: DotSet,
+    pub(super) incomplete: bool,
 }
 
 impl Default for StoreBatch {
@@ -58,5 +68,5 @@ pub(super) struct StoreInFlight {
     pub(super) hints: Vec<HintChange>,
     pub(super) barriers: Vec<ReplyTo>,
     pub(super) meta: Vec<MetaTag>,
-    pub(super) checkpoint: Vec<PartitionId>,
+    pub(super) checkpoint: Vec<CheckpointTaken>,
 }

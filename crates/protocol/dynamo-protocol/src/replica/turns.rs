@@ -7,7 +7,9 @@ use dynamo_merkle::{ItemDigest, SumTree, TreeKey};
 use dynamo_messages::{KnownRequest, WriteOutcome};
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Durability, NodeId, Now, ObjectName, PartitionId, Position, RequestId};
-use dynamo_versioning::{Content, Dot, DotClock, Record, StoredRecord, apply_put, receive_delayed};
+use dynamo_versioning::{
+    Content, Dot, DotClock, DotSet, Record, StoredRecord, apply_put, receive_delayed, receive_state,
+};
 
 use super::hint_space::HintChange;
 use super::slot::{Held, Place, Slot, SlotKey, State};
@@ -94,9 +96,9 @@ impl Replica {
             LoadedRow::Absent => Some(Held::default()),
             LoadedRow::Found(bytes) => match decode_row(key.place, bytes) {
                 Some(held) => Some(held),
-                None => Some(self.quarantine(&key.name, counters)),
+                None => Some(self.quarantine(&key.name, key.place, counters)),
             },
-            LoadedRow::Damaged => Some(self.quarantine(&key.name, counters)),
+            LoadedRow::Damaged => Some(self.quarantine(&key.name, key.place, counters)),
             LoadedRow::Failed => {
                 counters.loads_failed += 1;
                 None
@@ -123,10 +125,18 @@ impl Replica {
 
     /// A damaged row counts as lost: what is written next starts from nothing, and no interval of
     /// this process is extended over what the row may have held (protocol rule 1).
-    pub(super) fn quarantine(&mut self, name: &ObjectName, counters: &mut Counters) -> Held {
+    pub(super) fn quarantine(
+        &mut self,
+        name: &ObjectName,
+        place: Place,
+        counters: &mut Counters,
+    ) -> Held {
         counters.rows_damaged += 1;
         let partition = self.partitions.count.partition_of(Position::of_object(name));
         self.partitions.get_mut(partition).mint.raise_floor();
+        if place == Place::Own {
+            self.become_incomplete(partition, counters);
+        }
         Held::default()
     }
 
@@ -144,9 +154,11 @@ impl Replica {
                     let collected = collected_of(&held.stored.record, clock, dots);
                     self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
                 }
-                job @ (Job::Put(_) | Job::Write(_) | Job::HintTaken { .. }) => {
-                    self.refuse(&job, true)
-                }
+                job @ (Job::Put(_)
+                | Job::Write(_)
+                | Job::HintTaken { .. }
+                | Job::Collect
+                | Job::DropVersions(_)) => self.refuse(&job, true),
             }
         }
     }
@@ -177,6 +189,8 @@ impl Replica {
             }
             // Nobody can say; the asker waits for its deadline, and asks another replica.
             Job::Vet { .. } => return,
+            // They are tried again with the next cut, or by the next exchange.
+            Job::Collect | Job::DropVersions(_) => return,
         });
     }
 
@@ -218,7 +232,13 @@ impl Replica {
                     let collected = collected_of(&after.stored.record, clock, dots);
                     self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
                 }
+                Job::Collect => self.collect(at, &key.name, &mut after, &mut turn, counters),
+                Job::DropVersions(dots) => self.drop_versions(at, &mut after, &dots, &mut turn),
             }
+        }
+        if turn.lost {
+            // Until all others have been asked, nobody may be told that anything is missing here.
+            self.become_incomplete(at.partition, counters);
         }
         if !turn.changed {
             self.bytes -= turn.bytes;
@@ -229,6 +249,15 @@ impl Replica {
         self.batch.writes.push(row);
         self.batch.durability = self.batch.durability.max(turn.durability);
         self.batch.journal.entries.extend(turn.entries);
+        if let Some(collected) = turn.collected {
+            self.batch.journal.collected.push((at.partition, collected));
+        }
+        if at.place == Place::Own {
+            self.note_dead(at, &key.name, &after.stored.record);
+            let partition = self.partitions.get_mut(at.partition);
+            partition.moves += 1;
+            partition.in_flight += 1;
+        }
         self.batch.slots.push(key.clone());
         if planted(PlantedBug::AckBeforeSync) {
             for reply_to in turn.awaiting.drain(..) {
@@ -293,7 +322,9 @@ impl Replica {
         let acknowledging = match job {
             Job::Put(_) => true,
             Job::Write(write) => write.acknowledging,
-            Job::HintTaken { .. } | Job::Vet { .. } => return true,
+            Job::HintTaken { .. } | Job::Vet { .. } | Job::Collect | Job::DropVersions(_) => {
+                return true;
+            }
         };
         self.hints.admits(job.held_bytes() as u64, acknowledging)
     }
@@ -308,7 +339,21 @@ impl Replica {
                 reply_to: write.reply_to.clone(),
                 outcome: WriteOutcome::HintsFull,
             }),
-            Job::HintTaken { .. } | Job::Vet { .. } => {}
+            Job::HintTaken { .. } | Job::Vet { .. } | Job::Collect | Job::DropVersions(_) => {}
+        }
+    }
+
+    /// Other members have collected these versions: an incomplete copy drops what is left of them.
+    fn drop_versions(&mut self, at: At, held: &mut Held, dots: &[Dot], turn: &mut SlotTurn) {
+        if self.partitions.get_mut(at.partition).is_complete() {
+            return;
+        }
+        for dot in dots {
+            turn.changed |= held.stored.record.sibling(*dot).is_some();
+            held.stored.record.forget(*dot);
+        }
+        if held.stored.record.siblings().is_empty() {
+            held.stored = StoredRecord::default();
         }
     }
 
@@ -383,12 +428,13 @@ impl Replica {
 
     fn merge(
         &mut self,
-        At { now, partition, position, place }: At,
+        at: At,
         held: &mut Held,
-        job: IncomingWrite,
+        mut job: IncomingWrite,
         turn: &mut SlotTurn,
         counters: &mut Counters,
     ) {
+        let At { now, partition, position, place } = at;
         if job.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
             let (reply_to, outcome) = (job.reply_to, WriteOutcome::Overloaded);
             return self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
@@ -404,11 +450,24 @@ impl Replica {
         }
         // A fallback has collected nothing.
         let nothing = DotClock::new();
+        let mut refused = Vec::new();
         for piece in &job.pieces {
             self.clock.observe(piece.hlc_max());
+            if !hint && self.is_collectable_here(at, held, piece) {
+                counters.versions_obsolete += piece.siblings().len() as u64;
+                refused.extend(piece.dots());
+                continue;
+            }
             let clock = if hint { &nothing } else { &self.partitions.get_mut(partition).clock };
-            let received = receive_delayed(&mut held.stored, piece, clock);
+            let collected = collected_of(&held.stored.record, clock, piece.dots().collect());
+            let received = match &job.state_of {
+                Some(sender) => receive_state(&mut held.stored, piece, clock, sender),
+                None => receive_delayed(&mut held.stored, piece, clock),
+            };
             turn.changed |= received.changed;
+            turn.lost |= !received.lost.is_empty();
+            let is_here = |dot: &Dot| held.stored.record.sibling(*dot).is_some();
+            refused.extend(collected.into_iter().filter(|dot| !is_here(dot)));
             counters.versions_obsolete += received.obsolete.len() as u64;
             counters.versions_lost += received.lost.len() as u64;
             for sibling in piece.siblings() {
@@ -419,6 +478,9 @@ impl Replica {
                 }
                 self.retries.remember(now.wall, position, KnownRequest { request, digest, dot });
             }
+        }
+        if let ReplyTo::State { collected, .. } = &mut job.reply_to {
+            *collected = refused;
         }
         turn.durability = turn.durability.max(job.durability);
         turn.awaiting.push(job.reply_to);
@@ -445,18 +507,32 @@ impl Replica {
 
 /// What one turn of a slot gathers.
 #[derive(Debug)]
-struct SlotTurn {
+pub(super) struct SlotTurn {
     changed: bool,
+    /// A version came that this replica had lost.
+    lost: bool,
+    /// What goes beyond the horizon.
+    collected: Option<DotSet>,
     durability: Durability,
     entries: Vec<JournalEntry>,
     awaiting: Vec<ReplyTo>,
     bytes: usize,
 }
 
+impl SlotTurn {
+    /// A record of this context was collected or cut short.
+    pub(super) fn collected(&mut self, context: &DotSet) {
+        self.changed = true;
+        self.collected.get_or_insert_default().union_with(context);
+    }
+}
+
 impl Default for SlotTurn {
     fn default() -> Self {
         Self {
             changed: false,
+            lost: false,
+            collected: None,
             durability: Durability::Buffered,
             entries: Vec::new(),
             awaiting: Vec::new(),
@@ -467,11 +543,11 @@ impl Default for SlotTurn {
 
 /// Where and when a slot's turn is.
 #[derive(Debug, Clone, Copy)]
-struct At {
-    now: Now,
-    partition: PartitionId,
-    position: Position,
-    place: Place,
+pub(super) struct At {
+    pub(super) now: Now,
+    pub(super) partition: PartitionId,
+    pub(super) position: Position,
+    pub(super) place: Place,
 }
 
 /// The versions that would be turned away as collected, not because the record covers them: what
@@ -534,7 +610,7 @@ impl Job {
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
             Self::HintTaken { record, .. } => record.value_bytes(),
-            Self::Vet { .. } => 0,
+            Self::Vet { .. } | Self::Collect | Self::DropVersions(_) => 0,
         };
         values + JOB_BYTES
     }

@@ -1,0 +1,111 @@
+//! What a member of a partition knows to be whole, and what all members have for good
+//! (protocol rules 4 and 5).
+//!
+//! A copy of a partition that may lack what it acknowledged (a damaged row, a version that is gone, a
+//! wiped or older disk) is *incomplete*: it forgets its clock, does not count for reads, collects
+//! nothing, and ends that by one complete exchange with every other member. A complete one reports the
+//! clock of its last synced checkpoint; what all reports have in common is the stable cut.
+
+use alloc::vec::Vec;
+
+use dynamo_messages::ClockReport;
+use dynamo_types::planted::{PlantedBug, planted};
+use dynamo_types::{NodeId, PartitionId};
+use dynamo_versioning::{DotClock, DotSet};
+
+use super::{Replica, ReplicaEffect};
+use crate::counters::Counters;
+
+impl Replica {
+    /// Whether this node is a replica of the partition and its word on what is missing counts.
+    pub(crate) fn is_complete(&self, partition: PartitionId) -> bool {
+        self.own_partitions.contains(&partition)
+            && self.partitions.get(partition).is_none_or(super::partition::Partition::is_complete)
+    }
+
+    /// Partitions of this node that are incomplete.
+    pub(crate) fn incomplete_count(&self) -> usize {
+        self.partitions.iter().filter(|(_, partition)| !partition.is_complete()).count()
+    }
+
+    /// This copy of the partition may lack what it acknowledged.
+    pub(crate) fn become_incomplete(&mut self, id: PartitionId, counters: &mut Counters) {
+        if !self.own_partitions.contains(&id) || planted(PlantedBug::DamageLeavesComplete) {
+            return;
+        }
+        let begins = self.partitions.get_mut(id).begin_incomplete();
+        counters.partitions_incomplete += u64::from(begins);
+        self.checkpoint_now.insert(id);
+        self.effects.push_back(ReplicaEffect::BecameIncomplete { partition: id });
+    }
+
+    /// A complete exchange was made with another member: its clock from before it is joined.
+    pub(crate) fn exchanged(&mut self, id: PartitionId, with: NodeId, clock: &DotClock) {
+        if self.partitions.get_mut(id).exchanged(with, clock) {
+            self.checkpoint_now.insert(id);
+        }
+    }
+
+    /// The report of this node's durable clock, if it has one to give.
+    pub(crate) fn own_report(&self, id: PartitionId, node: NodeId) -> Option<ClockReport> {
+        let partition = self.partitions.get(id).filter(|partition| partition.is_complete())?;
+        let dots = if planted(PlantedBug::ReportBeforeSync) {
+            partition.clock.dots.clone()
+        } else {
+            partition.durable.clone()?
+        };
+        Some(ClockReport { partition: id, member: node, dots })
+    }
+
+    /// What another member reported last, so that it notices a rollback of its own (history 11).
+    pub(crate) fn report_of(&self, id: PartitionId, member: NodeId) -> Option<ClockReport> {
+        let dots = self.partitions.get(id)?.reports.get(&member)?.clone();
+        Some(ClockReport { partition: id, member, dots })
+    }
+
+    /// A member's report is synced here: from now on it counts.
+    pub(crate) fn take_report(&mut self, id: PartitionId, member: NodeId, dots: DotSet) {
+        let partition = self.partitions.get_mut(id);
+        partition.reports.insert(member, dots);
+        partition.renew_cut();
+    }
+
+    /// Another member remembers that this node had reported these dots. If the clock lacks some of
+    /// them the disk is older than the report.
+    pub(crate) fn remembered_report(
+        &mut self,
+        id: PartitionId,
+        dots: &DotSet,
+        counters: &mut Counters,
+    ) {
+        let partition = self.partitions.get_mut(id);
+        if partition.is_complete() && !dots.is_subset_of(&partition.clock.dots) {
+            counters.rollbacks_noticed += 1;
+            self.become_incomplete(id, counters);
+        }
+    }
+
+    /// A checkpoint is synced: its clock is what this member reports.
+    pub(super) fn checkpoint_synced(&mut self, id: PartitionId, dots: DotSet, incomplete: bool) {
+        let partition = self.partitions.get_mut(id);
+        if incomplete || !partition.is_complete() {
+            return;
+        }
+        if partition.durable.as_ref() != Some(&dots) {
+            partition.durable = Some(dots);
+            partition.renew_cut();
+            self.effects.push_back(ReplicaEffect::ClockDurable { partition: id });
+        }
+    }
+
+    /// Partitions that this node shares with another one.
+    pub(crate) fn shared_with(&self, node: NodeId) -> Vec<PartitionId> {
+        let shared = self.partitions.iter().filter(|(_, p)| p.others.contains(&node));
+        shared.map(|(id, _)| id).collect()
+    }
+
+    /// The other members of a partition.
+    pub(crate) fn others_of(&self, id: PartitionId) -> Vec<NodeId> {
+        self.partitions.get(id).map(|partition| partition.others.clone()).unwrap_or_default()
+    }
+}
