@@ -1,7 +1,8 @@
 //! Every message that clients and nodes exchange, and its bytes on the wire.
 //!
 //! [`client`] holds what a client may ask and what it is told; HTTP and the native protocol speak
-//! of the same values. [`peer`] holds what nodes tell each other. [`encoding`] is the only place
+//! of the same values. [`peer`] holds what nodes tell each other,
+//! [`repair`] that part of it by which replicas find in what they differ. [`encoding`] is the only place
 //! that knows wire bytes: rkyv with validation, flat types only, behind the frame that
 //! `dynamo-transport` checks. A record's canonical bytes belong to `dynamo-versioning` and travel
 //! as they are.
@@ -15,6 +16,7 @@ extern crate alloc;
 pub mod client;
 pub mod encoding;
 pub mod peer;
+pub mod repair;
 
 pub use client::{
     ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation,
@@ -30,3 +32,4 @@ pub use peer::{
     PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply,
     ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
+pub use repair::RepairMessage;
