@@ -4,86 +4,60 @@
 //! directory of its own. In every other build [`planted`] is a constant `false`, so the mistake is
 //! not in the program at all.
 
-/// A mistake that can be switched on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PlantedBug {
-    /// A replica acknowledges a write before its store is synced.
-    AckBeforeSync,
-    /// A coordinator extends an interval that an earlier process or a lost record left behind.
-    ExtendAfterRestart,
-    /// Merge keeps only the last write.
-    LwwInMerge,
-    /// A replica write is merged outside the key's slot.
-    MergeWithoutSlot,
-    /// A put's reply covers everything the coordinator holds, seen by the client or not.
-    PutReplyCoversTooMuch,
-    /// A retry mints a second version.
-    RetryMintsAgain,
-    /// The delayed rule drops an obsolete version but keeps its dot in the message's context.
-    DelayedFilterKeepsContext,
-    /// A timeout after a send is reported as a definite failure.
-    TimeoutIsFailure,
-    /// A recovered node starts its counters again under its old actor.
-    ActorReusedAfterRestart,
-    /// A member's copy and the hint for that member count as two copies.
-    HintAndOwnCopyCountTwice,
-    /// A get shows what one replica or hint has, without asking another one whether it was deleted.
-    HintsReadWithoutAsking,
-    /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
-    HintRemovedUnseen,
-    /// What this node has incorporated is collected without waiting for the others' reports.
-    CollectWithoutReports,
-    /// A deleted record is collected when its tombstone is known everywhere, whatever it replaced.
-    CollectDotsOnly,
-    /// The live clock is reported, not that of the last synced checkpoint.
-    ReportBeforeSync,
-    /// A replica that lost something goes on as if it were complete.
-    DamageLeavesComplete,
+macro_rules! planted_bugs {
+    ($($(#[$doc:meta])* $bug:ident = $name:literal,)*) => {
+        /// A mistake that can be switched on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum PlantedBug { $($(#[$doc])* $bug,)* }
+
+        impl PlantedBug {
+            /// All planted bugs.
+            pub const ALL: &'static [Self] = &[$(Self::$bug,)*];
+
+            /// The name on the command line.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$bug => $name,)* }
+            }
+        }
+    };
 }
 
-impl PlantedBug {
-    /// All planted bugs.
-    pub const ALL: [Self; 16] = [
-        Self::AckBeforeSync,
-        Self::ExtendAfterRestart,
-        Self::LwwInMerge,
-        Self::MergeWithoutSlot,
-        Self::PutReplyCoversTooMuch,
-        Self::RetryMintsAgain,
-        Self::DelayedFilterKeepsContext,
-        Self::TimeoutIsFailure,
-        Self::ActorReusedAfterRestart,
-        Self::HintAndOwnCopyCountTwice,
-        Self::HintsReadWithoutAsking,
-        Self::HintRemovedUnseen,
-        Self::CollectWithoutReports,
-        Self::CollectDotsOnly,
-        Self::ReportBeforeSync,
-        Self::DamageLeavesComplete,
-    ];
-
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AckBeforeSync => "ack_before_sync",
-            Self::ExtendAfterRestart => "extend_after_restart",
-            Self::LwwInMerge => "lww_in_merge",
-            Self::MergeWithoutSlot => "merge_without_slot",
-            Self::PutReplyCoversTooMuch => "put_reply_covers_too_much",
-            Self::RetryMintsAgain => "retry_mints_again",
-            Self::DelayedFilterKeepsContext => "delayed_filter_keeps_ctx",
-            Self::TimeoutIsFailure => "timeout_is_failure",
-            Self::ActorReusedAfterRestart => "actor_reused_after_restart",
-            Self::HintAndOwnCopyCountTwice => "hint_and_own_copy_count_twice",
-            Self::HintsReadWithoutAsking => "hints_read_without_asking",
-            Self::HintRemovedUnseen => "hint_removed_unseen",
-            Self::CollectWithoutReports => "collect_without_reports",
-            Self::CollectDotsOnly => "collect_dots_only",
-            Self::ReportBeforeSync => "report_before_sync",
-            Self::DamageLeavesComplete => "damage_leaves_complete",
-        }
-    }
+planted_bugs! {
+    /// A replica acknowledges a write before its store is synced.
+    AckBeforeSync = "ack_before_sync",
+    /// A coordinator extends an interval that an earlier process or a lost record left behind.
+    ExtendAfterRestart = "extend_after_restart",
+    /// Merge keeps only the last write.
+    LwwInMerge = "lww_in_merge",
+    /// A replica write is merged outside the key's slot.
+    MergeWithoutSlot = "merge_without_slot",
+    /// A put's reply covers everything the coordinator holds, seen by the client or not.
+    PutReplyCoversTooMuch = "put_reply_covers_too_much",
+    /// A retry mints a second version.
+    RetryMintsAgain = "retry_mints_again",
+    /// The delayed rule drops an obsolete version but keeps its dot in the message's context.
+    DelayedFilterKeepsContext = "delayed_filter_keeps_ctx",
+    /// A timeout after a send is reported as a definite failure.
+    TimeoutIsFailure = "timeout_is_failure",
+    /// A recovered node starts its counters again under its old actor.
+    ActorReusedAfterRestart = "actor_reused_after_restart",
+    /// A member's copy and the hint for that member count as two copies.
+    HintAndOwnCopyCountTwice = "hint_and_own_copy_count_twice",
+    /// A get shows what one replica or hint has, without asking another one whether it was deleted.
+    HintsReadWithoutAsking = "hints_read_without_asking",
+    /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
+    HintRemovedUnseen = "hint_removed_unseen",
+    /// What this node has incorporated is collected without waiting for the others' reports.
+    CollectWithoutReports = "collect_without_reports",
+    /// A deleted record is collected when its tombstone is known everywhere, whatever it replaced.
+    CollectDotsOnly = "collect_dots_only",
+    /// The live clock is reported, not that of the last synced checkpoint.
+    ReportBeforeSync = "report_before_sync",
+    /// A replica that lost something goes on as if it were complete.
+    DamageLeavesComplete = "damage_leaves_complete",
+    /// Clocks are joined after an exchange that left something out.
+    PartialExchangeJoinsClocks = "partial_exchange_joins_clocks",
 }
 
 #[cfg(planted_bugs)]

@@ -8,7 +8,7 @@ use crate::arguments::Arguments;
 
 /// The bug of that name.
 fn by_name(name: &str) -> Result<PlantedBug, String> {
-    PlantedBug::ALL.into_iter().find(|bug| bug.name() == name).ok_or_else(|| {
+    PlantedBug::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| {
         let known: Vec<&str> = PlantedBug::ALL.iter().map(|bug| bug.name()).collect();
         format!("no planted bug is called {name}; there are {}", known.join(", "))
     })
