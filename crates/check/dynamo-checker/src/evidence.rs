@@ -86,6 +86,9 @@ pub struct Evidence {
     pub acknowledged_hlc: BTreeMap<WriteId, Hlc>,
     /// Dots that were seen with two different versions.
     pub dot_conflicts: Vec<String>,
+    /// Deletes whose tombstone some replica removed for good, because all replicas had it. They go on
+    /// to stand for what they replaced.
+    pub collected: BTreeSet<WriteId>,
     /// What the disks hold at the end: every row of every node, by key.
     pub disks: BTreeMap<(KeyIndex, HostIndex), HeldRecord>,
     /// Rows at nodes that are no replicas of their key, or of keys that no client wrote to.

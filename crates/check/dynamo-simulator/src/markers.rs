@@ -78,6 +78,8 @@ markers! {
     HintKept = "hint kept", at_least 1000;
     /// A hint was removed because its target has it.
     HintHandedOver = "hint handed over", at_least 500;
+    /// A record was collected.
+    RecordCollected = "record collected", at_least 500;
     /// A write was minted twice, for a reason.
     MintedTwice = "write minted twice", at_least 0;
     /// A put used a context that was not the latest.

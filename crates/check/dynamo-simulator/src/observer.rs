@@ -1,7 +1,8 @@
 //! Watches every record that passes, in messages and in stores, and notes which dot each write got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use dynamo_checker::evidence::{HeldRecord, HeldVersion, Minted};
 use dynamo_checker::history::{HostIndex, KeyIndex, WriteId};
 use dynamo_checker::value;
@@ -22,6 +23,10 @@ pub struct Observer {
     pub first_contexts: BTreeMap<WriteId, Vec<Dot>>,
     /// When each write was handed to a node, by its client or by another node, in order.
     pub asked: BTreeMap<(WriteId, HostIndex), Vec<Instant>>,
+    /// The deletes whose tombstones each node's row holds.
+    tombstones: BTreeMap<(HostIndex, Bytes), Vec<WriteId>>,
+    /// Deletes whose tombstone some node removed.
+    pub collected: BTreeSet<WriteId>,
     /// Which node each actor is.
     pub actors: BTreeMap<ActorId, HostIndex>,
 }
@@ -88,6 +93,19 @@ impl Observer {
                 self.stored.entry((write, host)).or_insert(now);
             }
         }
+    }
+
+    /// A node stored this record as its own.
+    pub fn holds(&mut self, host: HostIndex, row: Bytes, record: &Record) {
+        let tombstones = record.siblings().iter().filter(|sibling| sibling.is_tombstone());
+        let writes = tombstones.filter_map(|sibling| WriteId::of_request(sibling.request));
+        self.tombstones.insert((host, row), writes.collect());
+    }
+
+    /// A node removed a row of its own.
+    pub fn removed(&mut self, host: HostIndex, row: &Bytes) {
+        let held = self.tombstones.remove(&(host, row.clone()));
+        self.collected.extend(held.into_iter().flatten());
     }
 
     /// The write that a dot of a key belongs to.

@@ -205,7 +205,11 @@ fn draw_timing(random: &mut Stream) -> Timing {
         request_timeout: milliseconds(random, 500, 4_000),
         hop_timeout: milliseconds(random, 60, 1_000),
         hedge_delay_min: milliseconds(random, 1, 50),
-        checkpoint_interval: milliseconds(random, 200, 20_000),
+        checkpoint_interval: milliseconds(random, 200, 5_000),
+        anti_entropy_interval: milliseconds(random, 500, 10_000),
+        anti_entropy_pause: milliseconds(random, 20, 2_000),
+        background_interval: milliseconds(random, 20, 500),
+        scrub_interval: milliseconds(random, 20, 1_000),
         read_repair_wait: milliseconds(random, 5, 400),
         stand_in_delay: milliseconds(random, 20, 1_000),
         ..Timing::default()

@@ -93,6 +93,15 @@ pub struct Timing {
     pub read_repair_wait: Duration,
     /// When a replica that has not answered a put is stood in for by a fallback; 500 ms.
     pub stand_in_delay: Duration,
+    /// How often the roots of hash trees are compared with each other member; 10 s.
+    pub anti_entropy_interval: Duration,
+    /// Between finding a difference and settling it; 2 s.
+    pub anti_entropy_pause: Duration,
+    /// Between two pieces of background work; 100 ms.
+    pub background_interval: Duration,
+    /// Between two pages of the scrub while nothing is urgent; 1 s. At 1,024 rows a page, a million
+    /// rows take a quarter of an hour.
+    pub scrub_interval: Duration,
 }
 
 impl Default for Timing {
@@ -105,6 +114,10 @@ impl Default for Timing {
             checkpoint_interval: Duration::from_secs(10),
             read_repair_wait: Duration::from_millis(100),
             stand_in_delay: Duration::from_millis(500),
+            anti_entropy_interval: Duration::from_secs(10),
+            anti_entropy_pause: Duration::from_secs(2),
+            background_interval: Duration::from_millis(100),
+            scrub_interval: Duration::from_secs(1),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The node: routes what happens to the machine that it concerns, and does what they ask.
 
+mod anti_entropy;
+mod background;
 mod buckets;
 mod explains;
 mod forwarding;
@@ -12,6 +14,7 @@ mod preference;
 mod puts;
 mod reads;
 mod replication;
+mod reports;
 mod timers;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -26,13 +29,16 @@ use dynamo_messages::{
     RingView,
 };
 use dynamo_repair::ReadRepair;
+use dynamo_repair::anti_entropy::{
+    AntiEntropy, AntiEntropyConfig, AntiEntropyCounters, AntiEntropyEvent,
+};
 use dynamo_repair::hinted_handoff::{HandoffConfig, HandoffEvent, HintedHandoff};
 use dynamo_types::limits::TIMEOUT_MS_MAX;
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{
     ActorId, Bucket, Instant, NodeId, Now, ObjectName, PartitionId, Position, Quorum,
 };
-use dynamo_versioning::ContextKey;
+use dynamo_versioning::{ContextKey, DotSet};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use thiserror::Error;
@@ -81,6 +87,10 @@ pub struct Node {
     hedges: HedgeBudget,
     read_repair: ReadRepair,
     handoff: hints::Handoff,
+    repairs: anti_entropy::Repairs,
+    reports: reports::Reports,
+    background: background::Background,
+    background_at: Instant,
     /// Worked out as needed; see `preference`. Bounded by Q.
     fallback_orders: BTreeMap<PartitionId, Vec<NodeId>>,
     operations: BTreeMap<OperationId, Operation>,
@@ -129,6 +139,17 @@ impl Node {
             hedges: HedgeBudget::new(),
             read_repair: ReadRepair::new(),
             handoff: hints::Handoff::new(HintedHandoff::new(HandoffConfig::default())),
+            repairs: anti_entropy::Repairs::new(AntiEntropy::new(
+                AntiEntropyConfig {
+                    interval: config.timing.anti_entropy_interval,
+                    pause: config.timing.anti_entropy_pause,
+                    ..AntiEntropyConfig::new(config.node)
+                },
+                rng.next_u64(),
+            )),
+            reports: reports::Reports::default(),
+            background: background::Background::new(now.monotonic),
+            background_at: now.monotonic + config.timing.background_interval,
             fallback_orders: BTreeMap::new(),
             operations: BTreeMap::new(),
             timers: Timers::default(),
@@ -143,6 +164,7 @@ impl Node {
             config,
         };
         node.recover_buckets(recovered);
+        node.share_partitions();
         for intended in recovered.hints.keys() {
             node.handoff_event(HandoffEvent::Pending(*intended));
         }
@@ -163,7 +185,9 @@ impl Node {
             Event::Loaded { load, row } => {
                 if let Some(read) = self.reads.remove(&load) {
                     self.read_loaded(read, row);
-                } else if !self.replica.loaded(now, load, &row, &mut self.counters) {
+                } else if !self.repair_loaded(load, &row)
+                    && !self.replica.loaded(now, load, &row, &mut self.counters)
+                {
                     self.counters.messages_refused += 1;
                 }
             }
@@ -173,8 +197,12 @@ impl Node {
             Event::Scanned { scan, rows, end, failed } => {
                 if let Some(pending) = self.scans.remove(&scan) {
                     self.scanned(pending, rows, end, failed.is_some());
-                } else if !self.hints_scanned(scan, &rows, end, failed.is_some()) {
-                    self.counters.messages_refused += 1;
+                } else {
+                    let failed = failed.is_some();
+                    let known = self.leaf_scanned(scan, &rows, end, failed)
+                        || self.page_scanned(scan, &rows, end, failed)
+                        || self.hints_scanned(scan, &rows, end, failed);
+                    self.counters.messages_refused += u64::from(!known);
                 }
             }
         }
@@ -187,6 +215,12 @@ impl Node {
         if now.monotonic >= self.checkpoint_at {
             self.checkpoint_at = now.monotonic + self.config.timing.checkpoint_interval;
             self.replica.checkpoint(now.wall, &mut self.counters);
+            self.resend_reports();
+        }
+        if now.monotonic >= self.background_at {
+            self.background_at = now.monotonic + self.config.timing.background_interval;
+            self.background_tick();
+            self.settle();
         }
         while let Some(operation) = self.timers.due(now.monotonic) {
             self.operation_timeout(operation);
@@ -195,19 +229,28 @@ impl Node {
         if self.handoff.machine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.handoff_timeout();
         }
+        if self.repairs.machine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            self.repair_timeout();
+        }
         self.settle();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let others = [self.timers.next(), self.handoff.machine.poll_timeout()];
-        Some(others.into_iter().flatten().fold(self.checkpoint_at, Instant::min))
+        let others = [
+            self.timers.next(),
+            self.handoff.machine.poll_timeout(),
+            self.repairs.machine.poll_timeout(),
+        ];
+        let regular = self.checkpoint_at.min(self.background_at);
+        Some(others.into_iter().flatten().fold(regular, Instant::min))
     }
 
     /// What shall be done next. Once this is empty the turn is over.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if self.effects.is_empty() {
+            self.send_reports();
             self.replica.flush(self.now.wall);
             self.settle();
         }
@@ -254,6 +297,38 @@ impl Node {
     #[must_use]
     pub fn hint_bytes(&self) -> u64 {
         self.replica.hint_bytes()
+    }
+
+    /// Copies of partitions here that may lack what they acknowledged.
+    #[must_use]
+    pub fn incomplete_partitions(&self) -> usize {
+        self.replica.incomplete_count()
+    }
+
+    /// Records known to hold nothing but deletes, and not collected yet.
+    #[must_use]
+    pub fn dead_records(&self) -> usize {
+        self.replica.dead_records()
+    }
+
+    /// Whether this node's clock of a partition has all of these versions.
+    #[must_use]
+    pub fn has_incorporated(&self, partition: PartitionId, dots: &DotSet) -> bool {
+        self.replica.has_incorporated(partition, dots)
+    }
+
+    /// What anti-entropy has done.
+    #[must_use]
+    pub fn anti_entropy(&self) -> AntiEntropyCounters {
+        self.repairs.machine.counters()
+    }
+
+    /// How long ago a partition of this node was last verified with all its other members; none if
+    /// it was not since the start, or is not this node's.
+    #[must_use]
+    pub fn verified_ago(&self, partition: PartitionId) -> Option<Duration> {
+        let at = self.repairs.machine.verified_until(partition)?;
+        Some(self.now.monotonic.saturating_since(at))
     }
 
     /// Whether the node takes no more writes because a store failed.
@@ -343,9 +418,11 @@ impl Node {
             PeerMessage::AskBucket { bucket } => self.ask_bucket_received(from, &bucket),
             PeerMessage::AskCollected(asked) => self.ask_collected_received(from, asked),
             PeerMessage::Collected { operation, dots } => self.vetted(operation, from, dots),
-            PeerMessage::ClockReports { .. } | PeerMessage::ClockReportsStored { .. } => {
-                self.counters.messages_refused += 1;
+            PeerMessage::ClockReports { number, reports } => {
+                self.reports_received(from, number, reports);
             }
+            PeerMessage::ClockReportsStored { number } => self.reports_confirmed(from, number),
+            PeerMessage::Repair(message) => self.repair_received(from, message),
         }
     }
 
@@ -356,6 +433,9 @@ impl Node {
         }
         self.health.connected(node, self.now.monotonic);
         self.handoff_event(HandoffEvent::Up(node));
+        let shared = self.replica.shared_with(node);
+        self.repair_event(AntiEntropyEvent::PeerConnected { node, shared });
+        self.report_all(node);
         self.send_all_buckets(node);
     }
 
@@ -365,6 +445,8 @@ impl Node {
         }
         self.health.disconnected(node, self.now.monotonic);
         self.handoff_event(HandoffEvent::Down(node));
+        self.repair_event(AntiEntropyEvent::PeerLost { node });
+        self.reports_lost(node);
         self.counters.peers_lost += 1;
         self.gated.retain(|gated| gated.from != node);
         let all: Vec<OperationId> = self.operations.keys().copied().collect();
@@ -397,6 +479,9 @@ impl Node {
                     ReplyTo::Peer { node, operation, bucket } => {
                         self.send_write_reply(node, operation, &bucket, outcome);
                     }
+                    ReplyTo::State { token, collected } => {
+                        self.state_answered(token, collected, outcome);
+                    }
                     ReplyTo::Nobody => {}
                 },
                 ReplicaEffect::MetaStored { tag, stored } => self.meta_stored(tag, stored),
@@ -405,6 +490,14 @@ impl Node {
                 }
                 ReplicaEffect::HintNotRemoved { intended } => {
                     self.handoff_event(HandoffEvent::NotRemoved(intended));
+                }
+                ReplicaEffect::ClockDurable { partition } => self.clock_durable(partition),
+                // Once its tree is that of its readable records: see `background`.
+                ReplicaEffect::BecameIncomplete { partition } => {
+                    self.repair_event(AntiEntropyEvent::Reset { partition });
+                }
+                ReplicaEffect::IncompletenessRecorded => {
+                    self.effects.push_back(Effect::IncompletenessRecorded);
                 }
                 ReplicaEffect::Vetted { asker, collected } => match asker {
                     VetFor::Local(operation) => {

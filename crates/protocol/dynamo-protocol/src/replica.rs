@@ -111,6 +111,8 @@ pub(crate) enum Job {
     Collect,
     /// Other members have collected these versions, and this copy is incomplete.
     DropVersions(Vec<Dot>),
+    /// The row could not be read, and nobody has what it held: it goes.
+    DropRotten,
 }
 
 /// Who awaits that rows of the meta column are synced.

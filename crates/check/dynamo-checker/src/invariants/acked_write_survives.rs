@@ -2,7 +2,7 @@
 //! a bucket where the last write wins, something that won over it.
 //!
 //! Check, after healing and quiet, at *every* replica of the key: each acknowledged value is
-//! present or an ancestor of something present. Where the last write wins, a present version with a
+//! present or an ancestor of something present, or of a delete that was collected. Where the last write wins, a present version with a
 //! greater timestamp will do. A delete survives if nothing that it covered is present
 //! ([`deleted_stays_deleted`](super::deleted_stays_deleted)). A `buffered` write of which no copy
 //! was synced may be gone if a node lost power after the write began, because its receipt said so.
@@ -51,11 +51,17 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
 }
 
 fn survives(evidence: &Evidence, id: WriteId, write: &Write, held: &HeldRecord) -> bool {
+    let collected = || evidence.collected.iter().copied();
     let won_over = || {
-        evidence.history.key(write.key).last_write_wins
-            && evidence.hlc_of(id).is_some_and(|hlc| held.versions.iter().any(|v| v.hlc >= hlc))
+        let later = |hlc| {
+            let of_key = |other: &WriteId| evidence.history.write(*other).key == write.key;
+            let deletes = collected().filter(of_key).filter_map(|other| evidence.hlc_of(other));
+            held.versions.iter().any(|v| v.hlc >= hlc) || deletes.into_iter().any(|d| d >= hlc)
+        };
+        evidence.history.key(write.key).last_write_wins && evidence.hlc_of(id).is_some_and(later)
     };
-    evidence.ancestry.any_covers(held.writes(), id) || won_over()
+    let deleted = || evidence.ancestry.any_covers(collected(), id);
+    evidence.ancestry.any_covers(held.writes(), id) || deleted() || won_over()
 }
 
 #[cfg(test)]

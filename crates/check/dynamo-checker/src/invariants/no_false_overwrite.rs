@@ -29,8 +29,10 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
         if evidence.history.key(*key).last_write_wins {
             continue;
         }
-        let known: Vec<WriteId> =
-            record.writes().chain(record.claims_replaced.iter().copied()).collect();
+        // What a collected delete replaced may still be claimed; the delete itself is nowhere.
+        let collected = evidence.collected.iter().copied();
+        let here = record.writes().chain(record.claims_replaced.iter().copied());
+        let known: Vec<WriteId> = here.chain(collected).collect();
         for claimed in &record.claims_replaced {
             checked += 1;
             let replaced = known.iter().any(|other| evidence.ancestry.descends(*other, *claimed));

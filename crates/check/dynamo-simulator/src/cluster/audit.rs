@@ -1,4 +1,4 @@
-//! After the faults: read everything until nothing is written any more, then look at the disks.
+//! After the faults: wait until the nodes have healed each other, read everything, look at the disks.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use dynamo_checker::causality::Ancestry;
 use dynamo_checker::evidence::HeldRecord;
 use dynamo_checker::history::{HostIndex, KeyIndex, Outcome, WriteId, WriteKind};
-use dynamo_messages::{Failure, Mutation, Options, Reply, Request};
+use dynamo_messages::{Mutation, Options, Reply, Request};
 use dynamo_protocol::Column;
 use dynamo_types::RequestId;
-use dynamo_versioning::{Content, StoredRecord};
+use dynamo_versioning::{Content, DotSet, Record, StoredRecord};
 
 use super::{Answer, Attempt, Cluster, Happening};
 use crate::markers::Marker;
 
-/// Rounds of reads until the replicas agree; beyond that they do not converge.
-const ROUNDS_MAX: u32 = 12;
+/// Windows until the replicas agree and are silent; beyond that they do not converge. A window is
+/// as long as anti-entropy and a checkpoint take to come around.
+const WINDOWS_MAX: u32 = 24;
 /// Gets under way at one node: less than any seed's limit.
 const GETS_AT_ONCE: usize = 2;
 /// How long a request of the audit may take. Nodes give up long before.
@@ -55,34 +56,95 @@ impl Cluster {
     }
 
     pub(super) fn audit(&mut self) {
-        for round in 1..=ROUNDS_MAX {
+        self.await_silence();
+        let before = self.read_repairs();
+        let reads_before = self.history.reads.len();
+        self.read_everything(true);
+        let settling = Duration::from_secs(2);
+        self.advance_to(self.now + settling);
+        let repairs = self.read_repairs() - before;
+        if repairs > 0 {
+            let what = format!("{repairs} repairs were sent after reads of equal replicas");
+            self.evidence.failures_after_healing.push(what);
+        }
+        for read in &mut self.history.reads[reads_before..] {
+            read.after_convergence = true;
+        }
+        if std::env::var("DBG").is_ok() { for h in &self.hosts { std::fs::write(format!("/tmp/node-{}.txt", h.id), format!("{:#?}", h.machine)).unwrap(); } }
+        self.look_at_disks();
+        self.write_everywhere();
+    }
+
+    fn read_repairs(&self) -> u64 {
+        let machines = self.hosts.iter().filter_map(|host| host.machine.as_ref());
+        machines.map(|machine| machine.counters().read_repairs_sent).sum()
+    }
+
+    /// Lets time pass, without a request, until the nodes have healed each other and fall silent.
+    fn await_silence(&mut self) {
+        let timing = self.options.timing;
+        let window = timing.anti_entropy_interval
+            + timing.anti_entropy_pause
+            + timing.checkpoint_interval
+            + Duration::from_secs(1);
+        for round in 1..=WINDOWS_MAX {
             let before = self.object_rows_written;
-            let reads_before = self.history.reads.len();
-            // Damage and losses are found by ordinary reads; only then can every replica answer.
-            let damage_left = self.read_everything(round > 1);
-            let repair = Duration::from_secs(2);
-            self.advance_to(self.now + repair);
+            self.advance_to(self.now + window);
             let written = self.object_rows_written - before;
             self.evidence.quiet.rounds = round;
             self.evidence.quiet.writes_in_last_round = written;
             if written > 0 {
                 self.markers.hit(Marker::RepairedAfterHealing);
-            } else if round > 1 && !damage_left {
+            } else if self.unhealed().is_none() {
                 self.evidence.quiet.reached = true;
-                for read in &mut self.history.reads[reads_before..] {
-                    read.after_convergence = true;
-                }
                 break;
             }
         }
-        self.look_at_disks();
-        self.write_everywhere();
+        if let Some(why) = self.unhealed() {
+            self.evidence.strays.push(why);
+        }
     }
 
-    /// Reads every key from every node. True if a get failed for a key with a damaged row: that get
-    /// repairs it, and the next one must succeed.
-    fn read_everything(&mut self, all_replicas: bool) -> bool {
-        let mut damage_left = false;
+    /// Why the nodes cannot be at rest yet, if so.
+    fn unhealed(&self) -> Option<String> {
+        for host in self.host_indices() {
+            let state = &self.hosts[host.index()];
+            let Some(machine) = &state.machine else { return Some(format!("{host} does not run")) };
+            if machine.incomplete_partitions() > 0 {
+                let count = machine.incomplete_partitions();
+                return Some(format!("{host} is incomplete in {count} partitions"));
+            }
+            if let Some((row, _)) = state.disk.rows(Column::Hints).next() {
+                return Some(format!("{host} still keeps the hint {row:?}"));
+            }
+            if let Some((row, _)) = state.disk.rows(Column::Objects).find(|(_, v)| v.is_none()) {
+                return Some(format!("{host} has not met the damage of {row:?}"));
+            }
+            let dead = state.disk.rows(Column::Objects).filter_map(|(row, value)| {
+                let record = value.and_then(|value| StoredRecord::decode(value).ok())?.record;
+                record.siblings().iter().all(|s| s.is_tombstone()).then_some((row, record))
+            });
+            let known = |record: &Record, row| self.all_have(row, record.context());
+            if let Some((row, _)) = dead.into_iter().find(|(row, record)| known(record, row)) {
+                return Some(format!("{host} still holds a tombstone alone: {row:?}"));
+            }
+        }
+        None
+    }
+
+    /// Whether all replicas of a row's key have all of these versions. A number that a crash left
+    /// behind between two effects is nobody's, and what spans it stays.
+    fn all_have(&self, row: &bytes::Bytes, dots: &DotSet) -> bool {
+        let Some(key) = self.key_of_row.get(row).copied() else { return false };
+        let partition = self.keys[usize::from(key.0)].2;
+        self.history.key(key).replicas.iter().all(|host| {
+            let machine = self.hosts[host.index()].machine.as_ref();
+            machine.is_some_and(|machine| machine.has_incorporated(partition, dots))
+        })
+    }
+
+    /// Reads every key from every node.
+    fn read_everything(&mut self, all_replicas: bool) {
         let keys: Vec<KeyIndex> = self.history.key_indices().collect();
         let n = self.options.replication.get();
         for chunk in keys.chunks(GETS_AT_ONCE) {
@@ -106,24 +168,15 @@ impl Cluster {
             let replies = self.ask(questions);
             for ((host, key, r), reply) in about.into_iter().zip(replies) {
                 self.evidence.requests_after_healing += 1;
-                match reply {
-                    Some(Reply::Object(object)) => {
-                        self.note_read((AUDITOR, host), key, (r, all_replicas, asked), object);
-                    }
-                    Some(Reply::Failed(Failure::NotEnoughReplicas { .. }))
-                        if self.history.key(key).damaged_rows > 0 =>
-                    {
-                        damage_left = true;
-                    }
-                    other => {
-                        let name = &self.keys[usize::from(key.0)].0;
-                        let failure = format!("{host} answers a get of {name} (r={r}): {other:?}");
-                        self.evidence.failures_after_healing.push(failure);
-                    }
+                if let Some(Reply::Object(object)) = reply {
+                    self.note_read((AUDITOR, host), key, (r, all_replicas, asked), object);
+                } else {
+                    let name = &self.keys[usize::from(key.0)].0;
+                    let failure = format!("{host} answers a get of {name} (r={r}): {reply:?}");
+                    self.evidence.failures_after_healing.push(failure);
                 }
             }
         }
-        damage_left
     }
 
     /// A healed cluster takes writes: one to each key, over what is there, and it reads back.
@@ -192,9 +245,6 @@ impl Cluster {
                 };
                 self.evidence.disks.insert((key, host), held);
             }
-            let hints = self.hosts[host.index()].disk.rows(Column::Hints);
-            let hints = hints.map(|(row, _)| format!("{host} still keeps the hint {row:?}"));
-            self.evidence.strays.extend(hints);
         }
     }
 
@@ -216,6 +266,7 @@ impl Cluster {
         self.evidence.minted = observer.minted;
         self.evidence.stored = observer.stored;
         self.evidence.asked = observer.asked;
+        self.evidence.collected = observer.collected;
         self.evidence.dot_conflicts = observer.conflicts;
         self.evidence.history = core::mem::take(&mut self.history);
     }

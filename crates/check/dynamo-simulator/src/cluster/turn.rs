@@ -238,8 +238,13 @@ impl Cluster {
                 StoreWrite::Delete { column: Column::Hints, .. } => {
                     self.markers.hit(Marker::HintHandedOver);
                 }
+                StoreWrite::Delete { column: Column::Objects, key } => {
+                    self.object_rows_written += 1;
+                    self.markers.hit(Marker::RecordCollected);
+                    self.observer.removed(host, &key);
+                }
                 StoreWrite::Put { column: Column::Meta, .. }
-                | StoreWrite::Delete { .. }
+                | StoreWrite::Delete { column: Column::Meta, .. }
                 | StoreWrite::DeleteRange { .. } => {}
             }
         }
@@ -285,6 +290,9 @@ impl Cluster {
             return None;
         };
         self.observer.see(self.now, (partition, key), &stored.record, host);
+        if column == Column::Objects {
+            self.observer.holds(host, row, &stored.record);
+        }
         Some(stored.record)
     }
 

@@ -27,7 +27,9 @@ impl Node {
         let members = self.config.members.iter().map(|member| member.node);
         let others =
             members.filter(|node| !set.contains(*node) && self.is_reachable(*node)).collect();
-        let verified_ms_ago = None;
+        let verified_ms_ago = self
+            .verified_ago(partition)
+            .map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX));
         let plan = ExplainPlan { partition, replicas, others, verified_ms_ago, deadline };
         let machine = Explain::new(plan, self.now.monotonic);
         let id = self.new_operation();

@@ -173,16 +173,21 @@ impl Node {
             return self.hint_loaded(read, &row);
         }
         let outcomes = match row {
+            // A copy that may lack something says nothing of what is there either: what replaced it
+            // may be what it lacks (protocol rule 4).
+            LoadedRow::Absent | LoadedRow::Found(_) if !self.is_complete_for(&read.name) => {
+                vec![ReadOutcome::Unsure]
+            }
             LoadedRow::Absent => vec![ReadOutcome::Missing],
             LoadedRow::Found(bytes) => match StoredRecord::decode(&bytes) {
                 Ok(stored) => pieces(stored.record, read.value_bytes_max),
                 Err(_) => {
-                    self.counters.rows_damaged += 1;
+                    self.replica.row_rotted(&read.name, &mut self.counters);
                     vec![ReadOutcome::Unsure]
                 }
             },
             LoadedRow::Damaged => {
-                self.counters.rows_damaged += 1;
+                self.replica.row_rotted(&read.name, &mut self.counters);
                 vec![ReadOutcome::Unsure]
             }
             LoadedRow::Failed => {
@@ -191,6 +196,11 @@ impl Node {
             }
         };
         self.tell_outcomes(read, outcomes);
+    }
+
+    fn is_complete_for(&self, name: &ObjectName) -> bool {
+        let partition = self.config.layout.replicas_of(Position::of_object(name)).0;
+        self.replica.is_complete(partition)
     }
 
     fn tell_outcomes(&mut self, read: PendingRead, outcomes: Vec<ReadOutcome>) {
@@ -313,7 +323,7 @@ impl Node {
             operation: scan.operation,
             keys,
             reached,
-            complete: !failed && !stuck,
+            complete: !failed && !stuck && self.replica.is_complete(scan.partition),
         };
         match scan.asker {
             Asker::Here => {

@@ -40,8 +40,9 @@ impl Replica {
         }
         let id = self.partitions.count.partition_of(Position::of_object(name));
         let partition = self.partitions.get_mut(id);
-        if self.dead_count < DEAD_MAX && partition.dead.insert(name.clone()) {
-            self.dead_count += 1;
+        if self.dead_count < DEAD_MAX {
+            self.dead_count += usize::from(partition.dead.insert(name.clone()));
+            // Also what was tried before: its slot may have been full, or its row unreadable then.
             partition.collecting.get_or_insert(None);
         }
     }

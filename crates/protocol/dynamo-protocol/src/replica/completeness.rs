@@ -9,11 +9,12 @@
 use alloc::vec::Vec;
 
 use dynamo_messages::ClockReport;
+use dynamo_repair::anti_entropy::{PartitionState, Partitions};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{NodeId, PartitionId};
+use dynamo_types::{NodeId, ObjectName, PartitionId, Position};
 use dynamo_versioning::{DotClock, DotSet};
 
-use super::{Replica, ReplicaEffect};
+use super::{Job, Place, Replica, ReplicaEffect};
 use crate::counters::Counters;
 
 impl Replica {
@@ -28,6 +29,12 @@ impl Replica {
         self.partitions.iter().filter(|(_, partition)| !partition.is_complete()).count()
     }
 
+    /// Whether the partition's clock has all of these versions.
+    pub(crate) fn has_incorporated(&self, id: PartitionId, dots: &DotSet) -> bool {
+        let partition = self.partitions.get(id);
+        partition.is_some_and(|partition| dots.is_subset_of(&partition.clock.dots))
+    }
+
     /// This copy of the partition may lack what it acknowledged.
     pub(crate) fn become_incomplete(&mut self, id: PartitionId, counters: &mut Counters) {
         if !self.own_partitions.contains(&id) || planted(PlantedBug::DamageLeavesComplete) {
@@ -39,10 +46,29 @@ impl Replica {
         self.effects.push_back(ReplicaEffect::BecameIncomplete { partition: id });
     }
 
+    /// A row of this node's own cannot be read. The copy is incomplete until the other members have
+    /// said what they have of it.
+    pub(crate) fn row_rotted(&mut self, name: &ObjectName, counters: &mut Counters) {
+        counters.rows_damaged += 1;
+        let id = self.partitions.count.partition_of(Position::of_object(name));
+        let partition = self.partitions.get_mut(id);
+        partition.mint.raise_floor();
+        // Known damage is being dealt with; begun anew for it, that would never end.
+        if partition.rotten.insert(name.clone()) {
+            self.become_incomplete(id, counters);
+        }
+    }
+
     /// A complete exchange was made with another member: its clock from before it is joined.
     pub(crate) fn exchanged(&mut self, id: PartitionId, with: NodeId, clock: &DotClock) {
-        if self.partitions.get_mut(id).exchanged(with, clock) {
-            self.checkpoint_now.insert(id);
+        let partition = self.partitions.get_mut(id);
+        if !partition.exchanged(with, clock) {
+            return;
+        }
+        self.checkpoint_now.insert(id);
+        // Nobody has what these held, or it would have been stored over them.
+        for name in partition.rotten.clone() {
+            self.submit(&name, Place::Own, Job::DropRotten);
         }
     }
 
@@ -107,5 +133,21 @@ impl Replica {
     /// The other members of a partition.
     pub(crate) fn others_of(&self, id: PartitionId) -> Vec<NodeId> {
         self.partitions.get(id).map(|partition| partition.others.clone()).unwrap_or_default()
+    }
+}
+
+impl Partitions for Replica {
+    fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
+        if !self.own_partitions.contains(&partition) {
+            return None;
+        }
+        let partition = self.partitions.get(partition)?;
+        // Until its tree is rebuilt, it may sum up rows that cannot be read.
+        let comparable = partition.incomplete.as_ref().is_none_or(|incomplete| incomplete.rebuilt);
+        comparable.then_some(PartitionState {
+            tree: &partition.tree,
+            clock: &partition.clock,
+            incomplete: !partition.is_complete(),
+        })
     }
 }

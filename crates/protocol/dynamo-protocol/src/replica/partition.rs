@@ -35,6 +35,8 @@ pub(super) struct Partition {
     pub(super) collecting: Option<Option<ObjectName>>,
     /// Set while this copy of the partition may lack what it acknowledged.
     pub(super) incomplete: Option<Incomplete>,
+    /// Rows that cannot be read, and that nothing was stored over yet.
+    pub(super) rotten: BTreeSet<ObjectName>,
     /// Counts stores of records asked for and ended: the scrub compares only what stood still.
     pub(super) moves: u64,
     /// Stores of records that were asked for and have not ended.
@@ -176,6 +178,7 @@ impl Partitions {
             dead: BTreeSet::new(),
             collecting: None,
             incomplete: None,
+            rotten: BTreeSet::new(),
             moves: 0,
             in_flight: 0,
         })

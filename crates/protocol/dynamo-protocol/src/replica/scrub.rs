@@ -9,15 +9,16 @@
 //! else it is read again. Incomplete copies come first, and are compared with the other members only
 //! when all of their tree has been summed up anew: a row that cannot be read must be missing in it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_merkle::{NodePath, Sum};
-use dynamo_types::{Now, ObjectName, PartitionId, Position};
+use dynamo_types::{Now, PartitionId};
 use dynamo_versioning::StoredRecord;
 
+use super::Replica;
 use super::turns::item_digest;
-use super::{Place, Replica};
 use crate::counters::Counters;
 use crate::event::ScannedRow;
 use crate::rows;
@@ -26,6 +27,9 @@ use crate::rows;
 pub(crate) const PAGE_ROWS: u32 = 1024;
 /// Bytes of a page.
 pub(crate) const PAGE_BYTES: u32 = 4 << 20;
+
+/// A leaf in which something moves each time is left for the next round.
+const TRIES_MAX: u32 = 50;
 
 /// Where the scrub stands in a partition.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ struct Cursor {
     moves: u64,
     /// Records of all leaves done so far.
     counted: u64,
+    /// How often the leaf was begun.
+    tries: u32,
     /// Whether every leaf so far could be compared.
     sound: bool,
     /// Whether the pass is for an incomplete copy, and was begun when it was so.
@@ -63,6 +69,8 @@ pub(super) struct Scrub {
     cursor: Option<Cursor>,
     /// The partition behind which the round goes on.
     last: Option<PartitionId>,
+    /// Partitions whose trees may have drifted; bounded by Q.
+    soon: BTreeSet<PartitionId>,
     /// A page is being read.
     reading: bool,
 }
@@ -77,7 +85,8 @@ impl Replica {
         let interrupt =
             urgent.is_some() && self.scrub.cursor.as_ref().is_none_or(|cursor| !cursor.rebuilds);
         if interrupt || self.scrub.cursor.is_none() {
-            let id = urgent.or_else(|| self.next_in_round())?;
+            let soon = self.scrub.soon.pop_first();
+            let id = urgent.or(soon).or_else(|| self.next_in_round())?;
             let partition = self.partitions.get_mut(id);
             let cursor = Cursor {
                 partition: id,
@@ -87,11 +96,12 @@ impl Replica {
                 behind: None,
                 moves: partition.moves,
                 counted: 0,
+                tries: 0,
                 sound: true,
                 rebuilds: urgent.is_some(),
             };
             self.scrub.cursor = Some(cursor);
-            if urgent.is_none() {
+            if urgent.is_none() && soon.is_none() {
                 self.scrub.last = Some(id);
             }
         }
@@ -120,7 +130,7 @@ impl Replica {
 
     /// Whether some incomplete copy waits for its tree.
     pub(crate) fn scrub_is_urgent(&self) -> bool {
-        self.next_to_rebuild().is_some()
+        self.next_to_rebuild().is_some() || !self.scrub.soon.is_empty()
     }
 
     fn next_to_rebuild(&self) -> Option<PartitionId> {
@@ -160,7 +170,10 @@ impl Replica {
         if failed || moved || (cursor.rebuilds && !rebuilds_still) {
             // Again from the beginning of the leaf.
             (cursor.sum, cursor.records, cursor.behind) = (Sum::EMPTY, 0, None);
-            self.scrub.cursor = Some(cursor);
+            cursor.tries += 1;
+            if cursor.rebuilds == rebuilds_still && (cursor.rebuilds || cursor.tries < TRIES_MAX) {
+                self.scrub.cursor = Some(cursor);
+            }
             return None;
         }
         for row in page {
@@ -205,7 +218,7 @@ impl Replica {
         }
         let stored = row.value.as_ref().and_then(|value| StoredRecord::decode(value).ok());
         let Some(stored) = stored else {
-            self.row_rotted(&name, position, counters);
+            self.row_rotted(&name, counters);
             return;
         };
         let digest = item_digest(&self.partitions.tree_key, &row.key, &stored.record);
@@ -225,12 +238,9 @@ impl Replica {
         self.met_by_scrub(&name, &stored.record, now.wall);
     }
 
-    /// A row rotted: its slot finds the same and takes the next version as its first.
-    fn row_rotted(&mut self, name: &ObjectName, position: Position, counters: &mut Counters) {
-        let id = self.partitions.count.partition_of(position);
-        if self.is_complete(id) {
-            self.quarantine(name, Place::Own, counters);
-        }
+    /// The next pages are those of this partition, or of one that is more urgent.
+    pub(crate) fn scrub_soon(&mut self, partition: PartitionId) {
+        self.scrub.soon.insert(partition);
     }
 
     /// All leaves before this one are read: corrects what the tree has of them.
@@ -248,5 +258,6 @@ impl Replica {
             (cursor.sum, cursor.records) = (Sum::EMPTY, 0);
         }
         cursor.leaf = until;
+        cursor.tries = 0;
     }
 }

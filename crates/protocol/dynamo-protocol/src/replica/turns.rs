@@ -96,9 +96,9 @@ impl Replica {
             LoadedRow::Absent => Some(Held::default()),
             LoadedRow::Found(bytes) => match decode_row(key.place, bytes) {
                 Some(held) => Some(held),
-                None => Some(self.quarantine(&key.name, key.place, counters)),
+                None => Some(self.quarantine(&key, counters)),
             },
-            LoadedRow::Damaged => Some(self.quarantine(&key.name, key.place, counters)),
+            LoadedRow::Damaged => Some(self.quarantine(&key, counters)),
             LoadedRow::Failed => {
                 counters.loads_failed += 1;
                 None
@@ -125,17 +125,14 @@ impl Replica {
 
     /// A damaged row counts as lost: what is written next starts from nothing, and no interval of
     /// this process is extended over what the row may have held (protocol rule 1).
-    pub(super) fn quarantine(
-        &mut self,
-        name: &ObjectName,
-        place: Place,
-        counters: &mut Counters,
-    ) -> Held {
-        counters.rows_damaged += 1;
-        let partition = self.partitions.count.partition_of(Position::of_object(name));
-        self.partitions.get_mut(partition).mint.raise_floor();
-        if place == Place::Own {
-            self.become_incomplete(partition, counters);
+    fn quarantine(&mut self, key: &SlotKey, counters: &mut Counters) -> Held {
+        match key.place {
+            Place::Own => self.row_rotted(&key.name, counters),
+            Place::Hint(_) => {
+                counters.rows_damaged += 1;
+                let id = self.partitions.count.partition_of(Position::of_object(&key.name));
+                self.partitions.get_mut(id).mint.raise_floor();
+            }
         }
         Held::default()
     }
@@ -158,7 +155,8 @@ impl Replica {
                 | Job::Write(_)
                 | Job::HintTaken { .. }
                 | Job::Collect
-                | Job::DropVersions(_)) => self.refuse(&job, true),
+                | Job::DropVersions(_)
+                | Job::DropRotten) => self.refuse(&job, true),
             }
         }
     }
@@ -190,7 +188,7 @@ impl Replica {
             // Nobody can say; the asker waits for its deadline, and asks another replica.
             Job::Vet { .. } => return,
             // They are tried again with the next cut, or by the next exchange.
-            Job::Collect | Job::DropVersions(_) => return,
+            Job::Collect | Job::DropVersions(_) | Job::DropRotten => return,
         });
     }
 
@@ -233,6 +231,8 @@ impl Replica {
                     self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
                 }
                 Job::Collect => self.collect(at, &key.name, &mut after, &mut turn, counters),
+                // The row is deleted, if it is still none that can be read.
+                Job::DropRotten => turn.changed |= after.stored.record.is_empty(),
                 Job::DropVersions(dots) => self.drop_versions(at, &mut after, &dots, &mut turn),
             }
         }
@@ -255,6 +255,7 @@ impl Replica {
         if at.place == Place::Own {
             self.note_dead(at, &key.name, &after.stored.record);
             let partition = self.partitions.get_mut(at.partition);
+            partition.rotten.remove(&key.name);
             partition.moves += 1;
             partition.in_flight += 1;
         }
@@ -322,7 +323,11 @@ impl Replica {
         let acknowledging = match job {
             Job::Put(_) => true,
             Job::Write(write) => write.acknowledging,
-            Job::HintTaken { .. } | Job::Vet { .. } | Job::Collect | Job::DropVersions(_) => {
+            Job::HintTaken { .. }
+            | Job::Vet { .. }
+            | Job::Collect
+            | Job::DropVersions(_)
+            | Job::DropRotten => {
                 return true;
             }
         };
@@ -339,7 +344,11 @@ impl Replica {
                 reply_to: write.reply_to.clone(),
                 outcome: WriteOutcome::HintsFull,
             }),
-            Job::HintTaken { .. } | Job::Vet { .. } | Job::Collect | Job::DropVersions(_) => {}
+            Job::HintTaken { .. }
+            | Job::Vet { .. }
+            | Job::Collect
+            | Job::DropVersions(_)
+            | Job::DropRotten => {}
         }
     }
 
@@ -600,6 +609,13 @@ pub(super) fn item_digest(key: &TreeKey, row: &[u8], record: &Record) -> Option<
     Some(ItemDigest::of(key, row, &dots))
 }
 
+impl Replica {
+    /// What a record adds to its hash tree.
+    pub(crate) fn digest_of(&self, row: &[u8], record: &Record) -> Option<ItemDigest> {
+        item_digest(&self.partitions.tree_key, row, record)
+    }
+}
+
 impl Job {
     /// Bytes that the job holds while it waits: its values, and about as much as the rest takes.
     pub(super) fn held_bytes(&self) -> usize {
@@ -610,7 +626,7 @@ impl Job {
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
             Self::HintTaken { record, .. } => record.value_bytes(),
-            Self::Vet { .. } | Self::Collect | Self::DropVersions(_) => 0,
+            Self::Vet { .. } | Self::Collect | Self::DropVersions(_) | Self::DropRotten => 0,
         };
         values + JOB_BYTES
     }

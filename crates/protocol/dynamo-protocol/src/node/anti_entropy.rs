@@ -1,0 +1,231 @@
+//! Anti-entropy with the other members (Paper §4.7): what its machine asks of this node.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use dynamo_merkle::NodePath;
+use dynamo_messages::{PeerMessage, RepairMessage, WriteOutcome};
+use dynamo_repair::anti_entropy::{
+    AntiEntropy, AntiEntropyEffect, AntiEntropyEvent, LeafItem, ReadId, StateToken,
+};
+use dynamo_types::{Durability, NodeId, ObjectName, PartitionId};
+use dynamo_versioning::{Dot, StoredRecord};
+
+use super::Node;
+use crate::effect::{Column, Effect, Lane, LoadId, ScanId};
+use crate::event::{LoadedRow, ScannedRow};
+use crate::replica::{IncomingWrite, Job, Place, ReplyTo};
+use crate::rows;
+
+/// Rows of a leaf that one scan brings; a leaf takes several.
+const SCAN_ROWS_MAX: u32 = 4096;
+/// Bytes that one scan of a leaf may read.
+const SCAN_BYTES_MAX: u32 = 8 << 20;
+
+/// A leaf that is being read.
+#[derive(Debug)]
+struct LeafScan {
+    read: ReadId,
+    to: Option<Bytes>,
+    items: Vec<LeafItem>,
+}
+
+/// Anti-entropy and what it waits for.
+#[derive(Debug)]
+pub(super) struct Repairs {
+    pub(super) machine: AntiEntropy,
+    scans: BTreeMap<ScanId, LeafScan>,
+    loads: BTreeMap<LoadId, (ReadId, ObjectName)>,
+}
+
+impl Repairs {
+    pub(super) fn new(machine: AntiEntropy) -> Self {
+        Self { machine, scans: BTreeMap::new(), loads: BTreeMap::new() }
+    }
+}
+
+impl Node {
+    pub(super) fn repair_event(&mut self, event: AntiEntropyEvent) {
+        self.repairs.machine.handle(self.now.monotonic, event, &self.replica);
+        self.drive_repairs();
+    }
+
+    pub(super) fn repair_timeout(&mut self) {
+        self.repairs.machine.handle_timeout(self.now.monotonic, &self.replica);
+        self.drive_repairs();
+    }
+
+    pub(super) fn repair_received(&mut self, from: NodeId, message: RepairMessage) {
+        self.repair_event(AntiEntropyEvent::Received { from, message });
+    }
+
+    /// Tells the machine with whom this node shares what. Members do not change while it runs.
+    pub(super) fn share_partitions(&mut self) {
+        let here = self.config.node;
+        let others = self.config.members.iter().map(|member| member.node);
+        let others: Vec<NodeId> = others.filter(|node| *node != here).collect();
+        for node in others {
+            let shared = self.replica.shared_with(node);
+            self.repair_event(AntiEntropyEvent::SharedWith { node, shared });
+        }
+    }
+
+    fn drive_repairs(&mut self) {
+        while let Some(effect) = self.repairs.machine.poll_effect() {
+            match effect {
+                AntiEntropyEffect::Send { to, message } => {
+                    self.send(to, Lane::Background, PeerMessage::Repair(message));
+                }
+                AntiEntropyEffect::ReadLeaf { read, partition, leaf } => {
+                    self.read_leaf(read, partition, leaf);
+                }
+                AntiEntropyEffect::ReadRecord { read, name, .. } => {
+                    let load = self.replica.next_load();
+                    let key = rows::object_key(&name);
+                    self.repairs.loads.insert(load, (read, name));
+                    self.effects.push_back(Effect::Load { load, column: Column::Objects, key });
+                }
+                AntiEntropyEffect::StoreState { token, name, pieces, sender, .. } => {
+                    let job = IncomingWrite {
+                        reply_to: ReplyTo::State { token: token.0, collected: Vec::new() },
+                        pieces,
+                        state_of: Some(sender),
+                        acknowledging: false,
+                        // The exchange ends on the strength of it.
+                        durability: Durability::Synced,
+                        deadline: None,
+                    };
+                    self.replica.submit(&name, Place::Own, Job::Write(job));
+                }
+                AntiEntropyEffect::DropVersions { name, dots, .. } => {
+                    self.replica.submit(&name, Place::Own, Job::DropVersions(dots));
+                }
+                AntiEntropyEffect::Exchanged { partition, with, clock } => {
+                    self.replica.exchanged(partition, with, &clock);
+                }
+                // The scrub comes by: it compares the sum with the records while nothing moves.
+                AntiEntropyEffect::LeafAgrees { partition, .. } => {
+                    self.replica.scrub_soon(partition);
+                }
+            }
+        }
+    }
+
+    fn read_leaf(&mut self, read: ReadId, partition: PartitionId, leaf: NodePath) {
+        let count = self.config.layout.partition_count();
+        let positions = leaf.positions(count, partition);
+        let from = Bytes::copy_from_slice(&positions.start().0.to_be_bytes());
+        let behind = positions.end().0.checked_add(1);
+        let to = behind.map(|position| Bytes::copy_from_slice(&position.to_be_bytes()));
+        self.scan_leaf(from, LeafScan { read, to, items: Vec::new() });
+    }
+
+    fn scan_leaf(&mut self, from: Bytes, leaf: LeafScan) {
+        let scan = ScanId(self.replica.next_load().0);
+        let to = leaf.to.clone();
+        self.repairs.scans.insert(scan, leaf);
+        self.effects.push_back(Effect::Scan {
+            scan,
+            column: Column::Objects,
+            from,
+            to,
+            rows_max: SCAN_ROWS_MAX,
+            bytes_max: SCAN_BYTES_MAX,
+        });
+    }
+
+    /// Rows of a leaf were read. Says whether the scan was one of a leaf.
+    pub(super) fn leaf_scanned(
+        &mut self,
+        scan: ScanId,
+        rows: &[ScannedRow],
+        end: bool,
+        failed: bool,
+    ) -> bool {
+        let Some(mut leaf) = self.repairs.scans.remove(&scan) else {
+            return false;
+        };
+        let read = leaf.read;
+        if failed || (rows.is_empty() && !end) {
+            self.counters.loads_failed += 1;
+            self.repair_event(AntiEntropyEvent::LeafUnreadable { read });
+            return true;
+        }
+        for row in rows {
+            let Some((position, name)) = rows::parse_object_key(&row.key) else {
+                self.counters.rows_damaged += 1;
+                continue;
+            };
+            match row.value.as_ref().map(StoredRecord::decode) {
+                Some(Ok(stored)) => {
+                    if let Some(digest) = self.replica.digest_of(&row.key, &stored.record) {
+                        leaf.items.push(LeafItem { position, name, digest });
+                    }
+                }
+                // It is not there for anybody; the copy is incomplete until it is back.
+                Some(Err(_)) | None => {
+                    self.replica.row_rotted(&name, &mut self.counters);
+                }
+            }
+        }
+        if end {
+            let items = leaf.items;
+            self.repair_event(AntiEntropyEvent::LeafRead { read, items });
+        } else if let Some(last) = rows.last() {
+            let mut behind = Vec::with_capacity(last.key.len() + 1);
+            behind.extend_from_slice(&last.key);
+            behind.push(0);
+            self.scan_leaf(behind.into(), leaf);
+        }
+        true
+    }
+
+    /// A record was read for an exchange. Says whether the load was one of these.
+    pub(super) fn repair_loaded(&mut self, load: LoadId, row: &LoadedRow) -> bool {
+        let Some((read, name)) = self.repairs.loads.remove(&load) else {
+            return false;
+        };
+        let event = match row {
+            LoadedRow::Absent => AntiEntropyEvent::RecordRead { read, record: None },
+            LoadedRow::Found(bytes) => match StoredRecord::decode(bytes) {
+                Ok(stored) => AntiEntropyEvent::RecordRead { read, record: Some(stored.record) },
+                Err(_) => {
+                    self.replica.row_rotted(&name, &mut self.counters);
+                    AntiEntropyEvent::RecordUnreadable { read }
+                }
+            },
+            LoadedRow::Damaged => {
+                self.replica.row_rotted(&name, &mut self.counters);
+                AntiEntropyEvent::RecordUnreadable { read }
+            }
+            LoadedRow::Failed => {
+                self.counters.loads_failed += 1;
+                AntiEntropyEvent::RecordUnreadable { read }
+            }
+        };
+        self.repair_event(event);
+        true
+    }
+
+    /// What another member sent as state is stored, or was refused.
+    pub(super) fn state_answered(
+        &mut self,
+        token: u64,
+        collected: Vec<Dot>,
+        outcome: WriteOutcome,
+    ) {
+        let token = StateToken(token);
+        let event = match outcome {
+            WriteOutcome::Stored { synced: true } => {
+                AntiEntropyEvent::StateStored { token, collected }
+            }
+            WriteOutcome::Stored { synced: false }
+            | WriteOutcome::DiskFull
+            | WriteOutcome::Failed
+            | WriteOutcome::Overloaded
+            | WriteOutcome::HintsFull => AntiEntropyEvent::StateRefused { token },
+        };
+        self.repair_event(event);
+    }
+}
