@@ -275,6 +275,10 @@ impl Get {
 
     fn answered(&mut self, from: NodeId, outcome: ReadOutcome) {
         if !self.waiting.contains(&from) {
+            // It was to say what it has collected, and cannot.
+            if outcome == ReadOutcome::Unsure && self.vetting.contains(&from) {
+                self.give_up_on(from);
+            }
             return;
         }
         let (record, without_values, at) = match outcome {

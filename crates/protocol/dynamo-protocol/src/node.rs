@@ -499,15 +499,7 @@ impl Node {
                 ReplicaEffect::IncompletenessRecorded => {
                     self.effects.push_back(Effect::IncompletenessRecorded);
                 }
-                ReplicaEffect::Vetted { asker, collected } => match asker {
-                    VetFor::Local(operation) => {
-                        self.vetted(operation, self.config.node, collected);
-                    }
-                    VetFor::Peer { node, operation } => {
-                        let message = PeerMessage::Collected { operation, dots: collected };
-                        self.send(node, Lane::Foreground(0), message);
-                    }
-                },
+                ReplicaEffect::Vetted { asker, collected } => self.answer_vet(asker, collected),
             }
         }
     }

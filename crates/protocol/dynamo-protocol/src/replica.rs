@@ -197,10 +197,10 @@ pub(crate) enum ReplicaEffect {
     },
     /// What was found incomplete at the start is durably noted.
     IncompletenessRecorded,
-    /// To [`Job::Vet`].
+    /// To [`Job::Vet`]; none if this copy cannot know.
     Vetted {
         asker: VetFor,
-        collected: Vec<Dot>,
+        collected: Option<Vec<Dot>>,
     },
 }
 

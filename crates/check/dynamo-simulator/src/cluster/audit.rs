@@ -70,7 +70,6 @@ impl Cluster {
         for read in &mut self.history.reads[reads_before..] {
             read.after_convergence = true;
         }
-        if std::env::var("DBG").is_ok() { for h in &self.hosts { std::fs::write(format!("/tmp/node-{}.txt", h.id), format!("{:#?}", h.machine)).unwrap(); } }
         self.look_at_disks();
         self.write_everywhere();
     }

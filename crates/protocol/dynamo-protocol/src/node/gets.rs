@@ -175,6 +175,31 @@ impl Node {
         self.replica.submit(&asked.name, Place::Own, Job::Vet { asker, dots: asked.dots });
     }
 
+    /// Says which versions are collected here, or that this copy cannot know.
+    pub(super) fn answer_vet(&mut self, asker: VetFor, collected: Option<Vec<Dot>>) {
+        let here = self.config.node;
+        match (asker, collected) {
+            (VetFor::Local(operation), Some(dots)) => self.vetted(operation, here, dots),
+            (VetFor::Local(operation), None) => {
+                self.read_answered(operation, here, ReadOutcome::Unsure, None);
+            }
+            (VetFor::Peer { node, operation }, Some(dots)) => {
+                let message = PeerMessage::Collected { operation, dots };
+                self.send(node, Lane::Foreground(0), message);
+            }
+            (VetFor::Peer { node, operation }, None) => {
+                let reply = ReplicaReadReply {
+                    operation,
+                    outcome: ReadOutcome::Unsure,
+                    known: None,
+                    settings_version: 0,
+                    queue: 0,
+                };
+                self.send(node, Lane::Foreground(0), PeerMessage::ReadReply(reply));
+            }
+        }
+    }
+
     /// A replica, which may be this node, said which versions it has collected.
     pub(super) fn vetted(&mut self, id: OperationId, from: NodeId, collected: Vec<Dot>) {
         let now = self.now.monotonic;

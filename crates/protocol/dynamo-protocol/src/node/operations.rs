@@ -10,6 +10,7 @@ use dynamo_coordination::get::{Get, GetEvent};
 use dynamo_coordination::known_request::KnownRequestCheck;
 use dynamo_coordination::list::List;
 use dynamo_coordination::put::{PutAcknowledgements, PutEvent};
+use dynamo_membership::PeerHealth;
 use dynamo_messages::{Mutation, OperationId, Options};
 use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId};
 use dynamo_versioning::Record;
@@ -214,10 +215,14 @@ impl Node {
         }
     }
 
-    /// Replicas that did not answer in time are asked less for a while.
+    /// Replicas that did not answer in time are asked less for a while. One that was asked only just
+    /// now is not late: the answer did not need it.
     pub(super) fn note_silent(&mut self, asked: BTreeMap<NodeId, Instant>) {
-        for node in asked.into_keys() {
-            self.health.request_timed_out(node, self.now.monotonic);
+        let now = self.now.monotonic;
+        for (node, at) in asked {
+            if now.saturating_since(at) >= PeerHealth::TIMEOUT_LATENCY {
+                self.health.request_timed_out(node, now);
+            }
         }
     }
 }

@@ -83,8 +83,8 @@ impl Node {
         Place::Hint(sick.unwrap_or_else(|| set.first()))
     }
 
-    /// Where the copies of a put go that this node coordinates: to every healthy replica, and for
-    /// each of the others to a fallback of its own. No node keeps two.
+    /// Where the copies of a put go that this node coordinates: to every replica that can be reached,
+    /// and for each that is not healthy to a fallback of its own. No node keeps two.
     pub(super) fn place_copies(&mut self, position: Position, own: Place) -> Placements {
         let (partition, set) = self.config.layout.replicas_of(position);
         let set = *set;
@@ -96,9 +96,11 @@ impl Node {
         let mut placements = Placements { list: Vec::from([first]), unplaced: Vec::new() };
         let mut spare = None;
         for member in set.iter().filter(|member| *member != here) {
-            if self.is_healthy(member) {
+            // One that was silent lately may take it all the same; nobody waits for that.
+            if self.is_reachable(member) {
                 placements.list.push(Placement::own(member));
-            } else if member != first.member {
+            }
+            if !self.is_healthy(member) && member != first.member {
                 let spare = spare.get_or_insert_with(|| {
                     let mut fallbacks = self.healthy_fallbacks(partition);
                     fallbacks.retain(|node| *node != here);

@@ -13,7 +13,7 @@ use dynamo_versioning::{
 
 use super::hint_space::HintChange;
 use super::slot::{Held, Place, Slot, SlotKey, State};
-use super::{IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo};
+use super::{IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo, VetFor};
 use crate::counters::Counters;
 use crate::effect::{Column, LoadId, StoreWrite};
 use crate::event::LoadedRow;
@@ -147,9 +147,7 @@ impl Replica {
             self.bytes -= job.held_bytes();
             match job {
                 Job::Vet { asker, dots } => {
-                    let clock = &self.partitions.get_mut(partition).clock;
-                    let collected = collected_of(&held.stored.record, clock, dots);
-                    self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
+                    self.vet(partition, &held.stored.record, asker, dots);
                 }
                 job @ (Job::Put(_)
                 | Job::Write(_)
@@ -226,9 +224,7 @@ impl Replica {
                     self.hint_taken(intended, &mut after, &record, &mut turn);
                 }
                 Job::Vet { asker, dots } => {
-                    let clock = &self.partitions.get_mut(at.partition).clock;
-                    let collected = collected_of(&after.stored.record, clock, dots);
-                    self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
+                    self.vet(at.partition, &after.stored.record, asker, dots);
                 }
                 Job::Collect => self.collect(at, &key.name, &mut after, &mut turn, counters),
                 // The row is deleted, if it is still none that can be read.
@@ -350,6 +346,15 @@ impl Replica {
             | Job::DropVersions(_)
             | Job::DropRotten => {}
         }
+    }
+
+    /// Says which versions would be turned away as collected. An incomplete copy does not know: it has
+    /// forgotten what it collected, and its answers to reads do not count either.
+    fn vet(&mut self, id: PartitionId, record: &Record, asker: VetFor, dots: Vec<Dot>) {
+        let partition = self.partitions.get_mut(id);
+        let collected =
+            partition.is_complete().then(|| collected_of(record, &partition.clock, dots));
+        self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
     }
 
     /// Other members have collected these versions: an incomplete copy drops what is left of them.
