@@ -31,11 +31,15 @@ pub enum PlantedBug {
     HintsReadWithoutAsking,
     /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
     HintRemovedUnseen,
+    /// Of two details of a member, gossip keeps those that were set earlier.
+    GossipKeepsOlderDetails,
+    /// Who was judged down stays so, though it refuted.
+    DownStaysDown,
 }
 
 impl PlantedBug {
     /// All planted bugs.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AckBeforeSync,
         Self::ExtendAfterRestart,
         Self::LwwInMerge,
@@ -48,6 +52,8 @@ impl PlantedBug {
         Self::HintAndOwnCopyCountTwice,
         Self::HintsReadWithoutAsking,
         Self::HintRemovedUnseen,
+        Self::GossipKeepsOlderDetails,
+        Self::DownStaysDown,
     ];
 
     /// The name on the command line.
@@ -66,6 +72,8 @@ impl PlantedBug {
             Self::HintAndOwnCopyCountTwice => "hint_and_own_copy_count_twice",
             Self::HintsReadWithoutAsking => "hints_read_without_asking",
             Self::HintRemovedUnseen => "hint_removed_unseen",
+            Self::GossipKeepsOlderDetails => "gossip_keeps_older_details",
+            Self::DownStaysDown => "down_stays_down",
         }
     }
 }
