@@ -105,6 +105,8 @@ pub(crate) enum MetaTag {
     BucketSet(OperationId),
     /// Settings that another node sent and wants confirmed.
     BucketsFrom(NodeId, OperationId),
+    /// The node's members.
+    Members,
     /// Nobody.
     Nobody,
 }

@@ -7,6 +7,7 @@
 //! | meta | `b`, bucket | settings of the bucket |
 //! | meta | `c`, partition (2) | [`Checkpoint`] |
 //! | meta | `j`, number (8) | [`JournalRow`] |
+//! | meta | `m` | all members, as `dynamo-membership` writes them |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
 //! drop, and, because a partition is the top bits of the position, to split without moving.
@@ -22,6 +23,8 @@ pub const BUCKET: u8 = b'b';
 pub const CHECKPOINT: u8 = b'c';
 /// First byte of a journal row.
 pub const JOURNAL: u8 = b'j';
+/// The one byte of the row with all members.
+pub const MEMBERS: u8 = b'm';
 
 mod checkpoint;
 mod journal;
@@ -76,6 +79,12 @@ pub fn bucket_key(bucket: &Bucket) -> Bytes {
     row.put_u8(BUCKET);
     row.put_slice(bucket.as_bytes());
     row.freeze()
+}
+
+/// The key of the row with all members.
+#[must_use]
+pub fn members_key() -> Bytes {
+    Bytes::from_static(&[MEMBERS])
 }
 
 /// The key of a partition's clock checkpoint.
