@@ -241,6 +241,13 @@ impl Swim {
             return Err(SwimRefusal::Misdirected);
         }
         self.outrun(now, &datagram);
+        if let Some(present) = self.later_life(header.src) {
+            // The detector would only tell it that it is dead, and it would come back one life later:
+            // again and again, if its clock went back by an hour of milliseconds. Told of its
+            // present life, it outruns that at once.
+            self.run(now, |detector, runtime| detector.announce(present, runtime));
+            return Ok(());
+        }
         let own = self.identity();
         if let Some(probe) = &mut self.probe {
             probe.received(&datagram.header);
@@ -274,6 +281,12 @@ impl Swim {
             self.run(now, |detector, runtime| detector.announce(src, runtime));
         }
         if understood { Ok(()) } else { Err(SwimRefusal::Nonsense) }
+    }
+
+    /// The life of a member that is known here, if it is a later one than this.
+    fn later_life(&self, life: SwimIdentity) -> Option<SwimIdentity> {
+        let known = self.detector.iter_membership_state().find(|m| m.id().node == life.node)?;
+        (known.id().incarnation > life.incarnation).then(|| *known.id())
     }
 
     /// Rises above every life of this node that anyone remembers. Without it a node whose clock went

@@ -55,6 +55,7 @@ impl Cluster {
     }
 
     pub(super) fn audit(&mut self) {
+        self.await_agreement();
         for round in 1..=ROUNDS_MAX {
             let before = self.object_rows_written;
             let reads_before = self.history.reads.len();

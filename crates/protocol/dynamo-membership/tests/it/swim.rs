@@ -155,8 +155,11 @@ fn a_restarted_node_is_up_again_whatever_its_clock_says() {
             } else {
                 world.start(2);
             }
+            let before = world.bytes_sent;
             let took = world.run_until(seconds(30), World::all_agree);
             assert!(took.is_some(), "down for {down_for} s, clock set back: {is_set_back}");
+            let sent = world.bytes_sent - before;
+            assert!(sent < 20_000, "{sent} bytes, down for {down_for} s, set back: {is_set_back}");
         }
     }
 }

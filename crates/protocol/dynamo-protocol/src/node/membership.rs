@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_membership::{
-    Gossip, GossipConfig, GossipEffect, GossipEvent, Member, MemberDetails, MemberStatus, Members,
-    Stamp,
+    BucketTable, Gossip, GossipConfig, GossipEffect, GossipEvent, Member, MemberDetails,
+    MemberStatus, Members, Stamp,
 };
 use dynamo_messages::PeerMessage;
 use dynamo_ring::Zone;
@@ -80,6 +80,12 @@ impl Node {
     #[must_use]
     pub fn members(&self) -> &Members {
         self.membership.members()
+    }
+
+    /// What is known of buckets' settings.
+    #[must_use]
+    pub fn buckets(&self) -> &BucketTable {
+        &self.buckets
     }
 
     /// The nodes that are members now, this one too.
