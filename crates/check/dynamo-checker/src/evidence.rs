@@ -66,6 +66,17 @@ pub struct Quiet {
     pub writes_in_last_round: u64,
 }
 
+/// What one running node knows of the cluster, at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownOfCluster {
+    /// A digest of the members.
+    pub members: u128,
+    /// A digest of all buckets' settings.
+    pub buckets: u128,
+    /// What it has wrong about running nodes, in words that follow its name.
+    pub mistakes: Vec<String>,
+}
+
 /// All that the checks may look at.
 #[derive(Debug, Default)]
 pub struct Evidence {
@@ -99,6 +110,8 @@ pub struct Evidence {
     pub forgetting_jumps: Vec<(Instant, HostIndex)>,
     /// What reading again did.
     pub quiet: Quiet,
+    /// What each running node knows of the cluster, a bounded time after healing.
+    pub known_of_cluster: BTreeMap<HostIndex, KnownOfCluster>,
     /// Requests after healing that did not succeed.
     pub failures_after_healing: Vec<String>,
     /// Requests after healing.

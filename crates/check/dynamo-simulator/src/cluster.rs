@@ -8,6 +8,7 @@ mod audit;
 mod clients;
 mod faults;
 mod genesis;
+mod membership;
 mod turn;
 
 use core::time::Duration;
@@ -166,6 +167,10 @@ pub(crate) struct Host {
     /// What the process's own clock showed when the run began.
     monotonic_base: u64,
     dies_mid_turn: bool,
+    /// How often it came up with another address.
+    moves: u32,
+    /// Where its shell was told that the members are.
+    addresses: BTreeMap<NodeId, String>,
 }
 
 impl Host {
@@ -208,6 +213,7 @@ pub struct Cluster {
     context_key: ContextKey,
     cluster_id: ClusterId,
     storm: bool,
+    healed_at: Instant,
     pub(crate) object_rows_written: u64,
     /// What contexts each write carried, opened.
     contexts: BTreeMap<WriteId, DotSet>,

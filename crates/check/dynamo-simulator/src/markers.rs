@@ -60,6 +60,12 @@ markers! {
     DamageRead = "damage read", at_least 10;
     /// A message was lost by a harsh network.
     MessageLost = "message lost", at_least 1000;
+    /// A datagram was lost, or met a cut link or a dead process.
+    DatagramLost = "datagram lost", at_least 1000;
+    /// A node came up with another address.
+    RestartedElsewhere = "restart elsewhere", at_least 200;
+    /// An operator set a bucket in the storm.
+    BucketSet = "bucket set", at_least 200;
     /// A message was doubled.
     MessageDoubled = "message doubled", at_least 1000;
     /// A message was lost with its connection.

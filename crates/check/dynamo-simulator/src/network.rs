@@ -8,6 +8,7 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
 use dynamo_messages::{Envelope, PeerMessage};
 use dynamo_protocol::{Event, Lane};
@@ -41,6 +42,9 @@ pub struct NetworkKnobs {
     pub duplicate_per_mille: u32,
     /// Whether messages overtake each other.
     pub reorder: bool,
+    /// Datagrams in a thousand that get lost. They may always overtake each other, and where messages
+    /// are doubled so are they.
+    pub datagram_loss_per_mille: u32,
 }
 
 /// Something that will happen in the network.
@@ -56,6 +60,17 @@ pub enum NetworkEvent {
         connection: u64,
         /// What it says.
         envelope: Box<Envelope>,
+    },
+    /// A datagram reaches its receiver.
+    DatagramArrives {
+        /// The sender.
+        from: HostIndex,
+        /// The receiver.
+        to: HostIndex,
+        /// The connection it travels on.
+        connection: u64,
+        /// What it says.
+        bytes: Bytes,
     },
     /// A side may have heard nothing for too long.
     IdleTimeout {
@@ -196,6 +211,38 @@ impl Network {
         doubled
     }
 
+    /// Sends a datagram, or loses it. Nothing holds it: where no message could pass now it is lost.
+    pub fn send_datagram(
+        &mut self,
+        now: Instant,
+        (from, to): (HostIndex, HostIndex),
+        bytes: Bytes,
+        queue: &mut EventQueue<Happening>,
+        markers: &mut Markers,
+    ) {
+        let lost = self.storm && self.random.chance(self.knobs.datagram_loss_per_mille);
+        if lost || !self.link(from, to).open || !self.passable(from, to) {
+            markers.hit(Marker::DatagramLost);
+            return;
+        }
+        let doubled = self.storm && self.random.chance(self.knobs.duplicate_per_mille);
+        for _ in 0..=u8::from(doubled) {
+            let delay = self.draw_delay();
+            let connection = self.pair(from, to).connection;
+            let bytes = bytes.clone();
+            let event = NetworkEvent::DatagramArrives { from, to, connection, bytes };
+            queue.push(now + delay, Happening::Network(event));
+        }
+    }
+
+    fn draw_delay(&mut self) -> Duration {
+        let mut delay = self.random.duration(self.knobs.delay_min, self.knobs.delay_max);
+        if self.storm && self.random.chance(self.knobs.straggling_per_mille) {
+            delay += self.random.duration(Duration::ZERO, Duration::from_millis(500));
+        }
+        delay
+    }
+
     fn travel(
         &mut self,
         now: Instant,
@@ -203,11 +250,7 @@ impl Network {
         envelope: Box<Envelope>,
         queue: &mut EventQueue<Happening>,
     ) {
-        let mut delay = self.random.duration(self.knobs.delay_min, self.knobs.delay_max);
-        if self.storm && self.random.chance(self.knobs.straggling_per_mille) {
-            delay += self.random.duration(Duration::ZERO, Duration::from_millis(500));
-        }
-        let mut at = now + delay;
+        let mut at = now + self.draw_delay();
         if !self.storm || !self.knobs.reorder {
             let slot = match lane {
                 Lane::Foreground(number) => usize::from(number % 2),
@@ -331,14 +374,21 @@ impl Network {
     ) -> Vec<(HostIndex, Event)> {
         match event {
             NetworkEvent::Arrives { from, to, connection, envelope } => {
-                let current = self.pair(from, to).connection == connection;
-                if current && self.up[to.index()] && self.link(to, from).open {
+                if self.passes(from, to, connection) {
                     let from = self.nodes[from.index()];
                     vec![(to, Event::Received { from, envelope: *envelope })]
                 } else {
                     markers.hit(Marker::LostWithConnection);
                     Vec::new()
                 }
+            }
+            NetworkEvent::DatagramArrives { from, to, connection, bytes } => {
+                if !self.passes(from, to, connection) {
+                    markers.hit(Marker::DatagramLost);
+                    return Vec::new();
+                }
+                let from = self.nodes[from.index()];
+                vec![(to, Event::Datagram { from, bytes })]
             }
             NetworkEvent::IdleTimeout { host, peer, change } => {
                 if self.pair(host, peer).change != change || !self.link(host, peer).open {
@@ -367,6 +417,12 @@ impl Network {
                 news
             }
         }
+    }
+
+    /// Whether what was sent on a connection still finds it at the receiver.
+    fn passes(&mut self, from: HostIndex, to: HostIndex, connection: u64) -> bool {
+        let current = self.pair(from, to).connection == connection;
+        current && self.up[to.index()] && self.link(to, from).open
     }
 
     fn close(&mut self, host: HostIndex, peer: HostIndex) -> Vec<(HostIndex, Event)> {

@@ -45,11 +45,13 @@ pub enum FaultClass {
     FailedSync,
     /// A row is damaged.
     DamagedRow,
+    /// No fault, but something that may happen amid them: an operator sets a bucket.
+    OperatorSetsBucket,
 }
 
 impl FaultClass {
     /// All classes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Crash,
         Self::CrashMidTurn,
         Self::PowerCut,
@@ -64,6 +66,7 @@ impl FaultClass {
         Self::FailingReads,
         Self::FailedSync,
         Self::DamagedRow,
+        Self::OperatorSetsBucket,
     ];
 }
 
@@ -164,6 +167,7 @@ impl SeedOptions {
                 loss_per_mille: odds(&mut random, harsh, 100),
                 duplicate_per_mille: odds(&mut random, harsh, 200),
                 reorder: harsh && random.chance(500),
+                datagram_loss_per_mille: odds(&mut random, harsh, 200),
             },
             disk: DiskKnobs {
                 cached_per_mille: *random.pick(&[0, 500, 900]),
@@ -201,6 +205,8 @@ fn odds(random: &mut Stream, harsh: bool, most: u64) -> u32 {
 fn draw_timing(random: &mut Stream) -> Timing {
     let milliseconds =
         |random: &mut Stream, low, high| Duration::from_millis(random.magnitude(low, high));
+    // Probes take most of a calm run's steps: slow ones come as often as quick ones.
+    let probe_period = milliseconds(random, 300, 3_000);
     Timing {
         request_timeout: milliseconds(random, 500, 4_000),
         hop_timeout: milliseconds(random, 60, 1_000),
@@ -212,6 +218,12 @@ fn draw_timing(random: &mut Stream) -> Timing {
         scrub_interval: milliseconds(random, 20, 1_000),
         read_repair_wait: milliseconds(random, 5, 400),
         stand_in_delay: milliseconds(random, 20, 1_000),
+        gossip_period: milliseconds(random, 200, 2_000),
+        probe_period,
+        probe_timeout: probe_period / 3,
+        suspicion_min: probe_period * 5,
+        news_period: probe_period * 2 / 3,
+        ask_down_period: milliseconds(random, 2_000, 15_000),
         ..Timing::default()
     }
 }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
+use dynamo_membership::Liveness;
 use dynamo_messages::{Mutation, Options, Reply, Request};
 use dynamo_protocol::{Column, Timing};
 use dynamo_types::{
@@ -183,6 +184,21 @@ impl Script {
         }
     }
 
+    /// What a node thinks of another one.
+    ///
+    /// # Panics
+    /// If the observer does not run.
+    #[must_use]
+    pub fn liveness(&self, observer: HostIndex, subject: HostIndex) -> Liveness {
+        self.cluster.liveness(observer, subject).expect("the observer runs")
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostIndex> {
+        self.cluster.host_indices().collect()
+    }
+
     /// Whether a node's disk has a row of a key.
     #[must_use]
     pub fn has_row(&self, host: HostIndex, key: &str) -> bool {
@@ -228,6 +244,7 @@ fn calm(nodes: u8) -> SeedOptions {
             loss_per_mille: 0,
             duplicate_per_mille: 0,
             reorder: false,
+            datagram_loss_per_mille: 0,
         },
         disk: DiskKnobs {
             cached_per_mille: 500,

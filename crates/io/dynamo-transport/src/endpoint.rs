@@ -235,9 +235,10 @@ impl Endpoint {
         self.shared.quinn.local_addr()
     }
 
-    /// Keeps a link to a node from now on. Of two nodes only the one with the smaller name dials,
-    /// again and again, with pauses; the other one waits for it. Each side must therefore add the
-    /// other. Adding a node again sets its address. The own name is ignored, and so is every name at
+    /// Keeps a link to a node from now on. Of two nodes the one with the smaller name dials, again
+    /// and again, with pauses; the other one waits for it, and dials only if that takes longer than
+    /// [`Limits::dial_patience`]: it may be elsewhere than the first one knows. Each side must
+    /// therefore add the other. Adding a node again sets its address. The own name is ignored, and so is every name at
     /// a client.
     pub fn add_peer(&self, name: &PeerName, address: SocketAddr) {
         let own = &self.shared.own;
@@ -245,7 +246,7 @@ impl Endpoint {
             debug!(%name, "not a peer to keep a link to");
             return;
         }
-        if self.shared.registry().add_peer(name, address) && own.name < *name {
+        if self.shared.registry().add_peer(name, address) {
             let task = self.shared.spawn(dialler::keep(self.shared.clone(), name.clone()));
             self.shared.registry().set_dialler(name, task);
         }

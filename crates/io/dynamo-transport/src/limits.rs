@@ -41,6 +41,10 @@ pub struct Limits {
     pub client_links_max: usize,
     /// The first and the longest pause between attempts to reach a node.
     pub redial_pause: (Duration, Duration),
+    /// How long the one of two nodes that usually waits for the other goes without a link before it
+    /// dials by itself. 3 s: a few of the longest pauses, so that only those meet it who are not
+    /// where the other one looks.
+    pub dial_patience: Duration,
     /// How long a shutdown waits for what is queued to arrive.
     pub flush_timeout: Duration,
     /// The UDP payload to start with; 1,200 fits everywhere.
@@ -78,6 +82,7 @@ impl Default for Limits {
             handshakes_max: 512,
             client_links_max: 4096,
             redial_pause: (Duration::from_millis(50), Duration::from_secs(1)),
+            dial_patience: Duration::from_secs(3),
             flush_timeout: Duration::from_secs(1),
             initial_mtu: 1200,
             mtu_max: MTU_MAX,

@@ -207,6 +207,9 @@ pub struct MemberView {
     pub state: String,
     /// Whether the answering node reaches it now.
     pub reachable: bool,
+    /// What the members together think of it, as the answering node has heard: up, suspect, down or
+    /// unknown.
+    pub liveness: String,
     /// Its capacity, relative to the others.
     pub weight: u32,
     /// Its failure zone.

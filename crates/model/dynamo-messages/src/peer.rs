@@ -71,6 +71,27 @@ pub enum PeerMessage {
         /// Which bucket.
         bucket: Bucket,
     },
+    /// What this node knows of the members; `dynamo-membership` knows the bytes, which carry a
+    /// check of their own.
+    Gossip {
+        /// One message of the gossip's.
+        bytes: Bytes,
+    },
+    /// What this node knows of all buckets' settings, in one number.
+    BucketsFingerprint {
+        /// The number.
+        fingerprint: u128,
+    },
+    /// What this node knows of the settings of each group of buckets, to a fingerprint that differs.
+    BucketGroups {
+        /// One number a group.
+        groups: Vec<u128>,
+    },
+    /// Please send the settings of these groups of buckets: to `BucketGroups` of which some differ.
+    AskBucketGroups {
+        /// A bit for each group.
+        groups: u64,
+    },
     /// Would you turn these versions away as collected? Answered with `Collected`.
     AskCollected(AskCollected),
     /// To `AskCollected`.

@@ -58,6 +58,10 @@ planted_bugs! {
     DamageLeavesComplete = "damage_leaves_complete",
     /// Clocks are joined after an exchange that left something out.
     PartialExchangeJoinsClocks = "partial_exchange_joins_clocks",
+    /// Of two details of a member, gossip keeps those that were set earlier.
+    GossipKeepsOlderDetails = "gossip_keeps_older_details",
+    /// Who was judged down stays so, though it refuted.
+    DownStaysDown = "down_stays_down",
 }
 
 #[cfg(planted_bugs)]

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use dynamo_types::{Bucket, BucketSettings, Profile, Quorum, QuorumError, Replication};
 use thiserror::Error;
 
+use crate::bucket_digests::{BUCKET_GROUPS, BucketDigests, group_of};
 use crate::bucket_entry::{BucketEntry, expiry_ms};
 
 /// Settings by bucket, in a cluster of N replicas.
@@ -16,7 +17,13 @@ use crate::bucket_entry::{BucketEntry, expiry_ms};
 pub struct BucketTable {
     n: Replication,
     entries: BTreeMap<Bucket, BucketEntry>,
+    digests: BucketDigests,
 }
+
+/// An entry may be ahead of the one known here by so many changes. Operators do not set a bucket
+/// four thousand million times while a node is away; a flipped high bit does, and nobody could ever
+/// set that bucket again.
+const VERSION_JUMP_MAX: u64 = 1 << 32;
 
 /// Why an entry does not go into the table. Nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -44,7 +51,7 @@ impl BucketTable {
     /// A table without settings.
     #[must_use]
     pub fn new(n: Replication) -> Self {
-        Self { n, entries: BTreeMap::new() }
+        Self { n, entries: BTreeMap::new(), digests: BucketDigests::new() }
     }
 
     /// The settings of a bucket; those of the business-logic profile, at version 0, if nobody has
@@ -95,22 +102,53 @@ impl BucketTable {
         let settings = BucketSettings { expiry, ..settings };
         self.check(bucket, &settings, Self::BUCKETS_MAX)?;
         let entry = BucketEntry { settings, version: self.get(bucket).version.saturating_add(1) };
-        self.entries.insert(bucket.clone(), entry);
+        self.insert(bucket.clone(), entry);
         Ok(entry)
     }
 
     /// Takes over an entry if it supersedes what is here. Returns whether it did.
     ///
-    /// Left out is what no node of this cluster can have set: version 0, r or w beyond N, or a
-    /// bucket beyond [`MERGED_BUCKETS_MAX`](Self::MERGED_BUCKETS_MAX).
+    /// Left out is what no node of this cluster can have set: version 0, a version far ahead of the
+    /// known one, r or w beyond N, or a bucket beyond
+    /// [`MERGED_BUCKETS_MAX`](Self::MERGED_BUCKETS_MAX).
     pub fn merge_entry(&mut self, bucket: Bucket, entry: BucketEntry) -> bool {
-        let fits = entry.version > 0
+        let version_max = self.get(&bucket).version.saturating_add(VERSION_JUMP_MAX);
+        let fits = (1..=version_max).contains(&entry.version)
             && self.check(&bucket, &entry.settings, Self::MERGED_BUCKETS_MAX).is_ok();
         if !fits || !entry.supersedes(&self.get(&bucket)) {
             return false;
         }
-        self.entries.insert(bucket, entry);
+        self.insert(bucket, entry);
         true
+    }
+
+    /// One number for all entries: equal for equal tables.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        self.digests.fingerprint()
+    }
+
+    /// One number for the entries of each group of buckets.
+    #[must_use]
+    pub fn groups(&self) -> &[u128; BUCKET_GROUPS] {
+        self.digests.groups()
+    }
+
+    /// The groups in which another table differs, a bit for each.
+    #[must_use]
+    pub fn differing_groups(&self, theirs: &[u128; BUCKET_GROUPS]) -> u64 {
+        let pairs = self.groups().iter().zip(theirs).enumerate();
+        pairs.filter(|(_, (own, their))| own != their).fold(0, |bits, (group, _)| bits | 1 << group)
+    }
+
+    /// The entries of some groups, given as a bit for each.
+    pub fn entries_in(&self, groups: u64) -> impl Iterator<Item = (&Bucket, &BucketEntry)> {
+        self.entries().filter(move |(bucket, _)| groups >> group_of(bucket) & 1 == 1)
+    }
+
+    fn insert(&mut self, bucket: Bucket, entry: BucketEntry) {
+        self.digests.replace(&bucket, self.entries.get(&bucket), &entry);
+        self.entries.insert(bucket, entry);
     }
 
     fn check(
@@ -194,6 +232,47 @@ mod tests {
         let settings = BucketSettings { w: 4, ..settings };
         assert!(!table.merge_entry(bucket("b"), BucketEntry { settings, version: 9 }));
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn an_entry_far_ahead_of_its_time_is_left_out() {
+        let mut table = table();
+        let settings = table.get(&bucket("b")).settings;
+        // A change a second for a hundred years is no jump.
+        let century = BucketEntry { settings, version: 100 * 366 * 24 * 3600 };
+        assert!(table.merge_entry(bucket("b"), century));
+        let flipped = BucketEntry { settings, version: century.version | 1 << 60 };
+        assert!(!table.merge_entry(bucket("b"), flipped));
+        assert_eq!(table.get(&bucket("b")), century);
+    }
+
+    #[test]
+    fn what_differs_is_found_by_its_groups() {
+        let (mut a, mut b) = (table(), table());
+        let settings = a.get(&bucket("x")).settings;
+        for i in 0..200 {
+            let name = Bucket::new(format!("b{i}")).unwrap();
+            a.set(&name, settings).unwrap();
+            b.merge_entry(name.clone(), a.get(&name));
+        }
+        assert_eq!(a.fingerprint(), b.fingerprint());
+        assert_eq!(a.differing_groups(b.groups()), 0);
+        a.set(&bucket("b7"), settings).unwrap();
+        b.set(&bucket("only-here"), settings).unwrap();
+        assert_ne!(a.fingerprint(), b.fingerprint());
+        let differing = a.differing_groups(b.groups());
+        assert!((1..=2).contains(&differing.count_ones()), "{differing:b}");
+        assert!(a.entries_in(differing).any(|(name, _)| *name == bucket("b7")));
+        assert!(b.entries_in(differing).any(|(name, _)| *name == bucket("only-here")));
+        assert!(a.entries_in(differing).count() < 20, "and little else");
+        for (name, entry) in b.clone().entries_in(differing) {
+            a.merge_entry(name.clone(), *entry);
+        }
+        for (name, entry) in a.clone().entries_in(differing) {
+            b.merge_entry(name.clone(), *entry);
+        }
+        assert_eq!(a.fingerprint(), b.fingerprint());
+        assert_eq!(a.entries_in(u64::MAX).count(), 201);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum GossipEvent {
     /// An operator's decision reached this node, or it learned of members in another way. They are
     /// merged.
     Decided(Members),
+    /// A link to this node stands anew: what either side missed is made up for at once.
+    Connected(NodeId),
     /// Bytes from a peer that the transport has identified.
     Received {
         /// Who.
@@ -144,6 +146,11 @@ impl Gossip {
                         let from = self.config.own;
                         self.effects.push_back(GossipEffect::Refused { from, error });
                     }
+                }
+            }
+            GossipEvent::Connected(node) => {
+                if self.members.get(node).is_some() {
+                    self.send(node, &GossipMessage::Digest(self.fingerprint));
                 }
             }
             GossipEvent::Received { from, bytes } => {

@@ -8,8 +8,7 @@
 //! [`LatencyTracker`]), and is never passed on. The last two are opinions: they steer whom to ask
 //! and who holds hints, never who owns what (Paper §4.8.1, §4.8.3).
 //!
-//! Members travel by [`Gossip`]. The node runs neither it nor [`Swim`] yet: both are complete
-//! machines that wait to be wired.
+//! Members travel by [`Gossip`], settings by comparing the digests of their [`BucketTable`]s.
 //!
 //! Reading order: [`genesis`], [`members`], [`gossip`], [`bucket_entry`], [`bucket_table`],
 //! [`peer_health`], [`latency_tracker`], [`swim`].
@@ -22,6 +21,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bucket_digests;
 pub mod bucket_entry;
 pub mod bucket_table;
 pub mod genesis;
@@ -31,6 +31,7 @@ pub mod members;
 pub mod peer_health;
 pub mod swim;
 
+pub use bucket_digests::BUCKET_GROUPS;
 pub use bucket_entry::{BucketEntry, DecodeBucketEntryError};
 pub use bucket_table::{BucketTable, BucketTableError};
 pub use genesis::{Genesis, GenesisError, GenesisMember};

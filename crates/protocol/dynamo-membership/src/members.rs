@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use dynamo_ring::{RingMember, Zone};
 use dynamo_types::NodeId;
+use dynamo_types::planted::{PlantedBug, planted};
 
 use crate::genesis::Genesis;
 
@@ -83,7 +84,10 @@ impl Member {
         if climbs {
             self.status = other.status;
         }
-        let later = (other.stamp, &other.details) > (self.stamp, &self.details);
+        let mut later = (other.stamp, &other.details) > (self.stamp, &self.details);
+        if planted(PlantedBug::GossipKeepsOlderDetails) {
+            later = (other.stamp, &other.details) < (self.stamp, &self.details);
+        }
         if later {
             self.stamp = other.stamp;
             self.details = other.details.clone();

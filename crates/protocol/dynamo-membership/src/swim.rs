@@ -42,6 +42,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, NodeId};
 use foca::{
     AccumulatingRuntime, Foca, Member, Message, NoCustomBroadcast, OwnedNotification, State, Timer,
@@ -72,7 +73,7 @@ pub struct Swim {
     detector: Foca<SwimIdentity, SwimCodec, Xoshiro256PlusPlus, NoCustomBroadcast>,
     runtime: AccumulatingRuntime<SwimIdentity>,
     rng: Xoshiro256PlusPlus,
-    /// All members but this node.
+    /// All members but this node. Suspects are among those up: the detector knows them.
     opinions: BTreeMap<NodeId, Liveness>,
     greetings: Greetings,
     alarms: Alarms,
@@ -125,7 +126,16 @@ impl Swim {
     /// What is thought of a node.
     #[must_use]
     pub fn liveness(&self, node: NodeId) -> Liveness {
-        self.opinions.get(&node).copied().unwrap_or(Liveness::Unknown)
+        let suspected = || {
+            self.detector
+                .iter_members()
+                .any(|member| member.id().node == node && member.state() == State::Suspect)
+        };
+        match self.opinions.get(&node) {
+            None => Liveness::Unknown,
+            Some(Liveness::Up) if suspected() => Liveness::Suspect,
+            Some(opinion) => *opinion,
+        }
     }
 
     /// How little the node trusts itself: 0 is well, 8 is worst.
@@ -139,6 +149,11 @@ impl Swim {
         self.notice_lateness(now);
         match event {
             SwimEvent::Members(members) => self.handle_members(now, members),
+            SwimEvent::Linked(node) => {
+                if self.opinions.get(&node).is_some_and(|opinion| *opinion != Liveness::Up) {
+                    self.announce_to(now, node);
+                }
+            }
             SwimEvent::Datagram { from, bytes } => {
                 if let Err(refusal) = self.handle_datagram(now, from, &bytes) {
                     self.effects.push_back(SwimEffect::Refused { from, refusal });
@@ -226,6 +241,13 @@ impl Swim {
             return Err(SwimRefusal::Misdirected);
         }
         self.outrun(now, &datagram);
+        if let Some(present) = self.later_life(header.src) {
+            // The detector would only tell it that it is dead, and it would come back one life later:
+            // again and again, if its clock went back by an hour of milliseconds. Told of its
+            // present life, it outruns that at once.
+            self.run(now, |detector, runtime| detector.announce(present, runtime));
+            return Ok(());
+        }
         let own = self.identity();
         if let Some(probe) = &mut self.probe {
             probe.received(&datagram.header);
@@ -259,6 +281,12 @@ impl Swim {
             self.run(now, |detector, runtime| detector.announce(src, runtime));
         }
         if understood { Ok(()) } else { Err(SwimRefusal::Nonsense) }
+    }
+
+    /// The life of a member that is known here, if it is a later one than this.
+    fn later_life(&self, life: SwimIdentity) -> Option<SwimIdentity> {
+        let known = self.detector.iter_membership_state().find(|m| m.id().node == life.node)?;
+        (known.id().incarnation > life.incarnation).then(|| *known.id())
     }
 
     /// Rises above every life of this node that anyone remembers. Without it a node whose clock went
@@ -388,18 +416,29 @@ impl Swim {
 
     fn greet_some(&mut self, now: Instant) {
         for node in self.greetings.choose(now, &mut self.rng) {
-            let known = self.detector.iter_membership_state().find(|m| m.id().node == node);
-            // Any life of the node may answer a greeting.
-            let to = known.map_or(SwimIdentity { node, incarnation: 0 }, |member| *member.id());
-            self.run(now, |detector, runtime| detector.announce(to, runtime));
+            self.announce_to(now, node);
         }
     }
 
+    /// Greets a node, which may answer in any of its lives.
+    fn announce_to(&mut self, now: Instant, node: NodeId) {
+        if self.is_stopping {
+            return;
+        }
+        let known = self.detector.iter_membership_state().find(|m| m.id().node == node);
+        let to = known.map_or(SwimIdentity { node, incarnation: 0 }, |member| *member.id());
+        self.run(now, |detector, runtime| detector.announce(to, runtime));
+    }
+
     fn conclude(&mut self, node: NodeId, liveness: Liveness) {
+        let was_down = self.opinions.get(&node) == Some(&Liveness::Down);
+        if planted(PlantedBug::DownStaysDown) && was_down {
+            return;
+        }
         if let Some(opinion) = self.opinions.get_mut(&node).filter(|known| **known != liveness) {
             *opinion = liveness;
             self.effects.push_back(match liveness {
-                Liveness::Up => SwimEffect::BecameUp(node),
+                Liveness::Up | Liveness::Suspect => SwimEffect::BecameUp(node),
                 Liveness::Down | Liveness::Unknown => SwimEffect::BecameDown(node),
             });
         }

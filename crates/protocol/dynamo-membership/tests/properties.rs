@@ -99,6 +99,7 @@ proptest! {
             shuffled.merge_entry(names[entries[i].0].clone(), entries[i].1);
         }
         prop_assert_eq!(&forward, &shuffled);
+        prop_assert_eq!(forward.fingerprint(), shuffled.fingerprint());
         for (bucket, entry) in entries {
             let kept = forward.get(&names[bucket]);
             prop_assert!(kept == entry || kept.supersedes(&entry));

@@ -43,7 +43,30 @@ impl From<&GenesisMember> for MemberInfo {
     }
 }
 
-/// What a node is told before it starts. The same on all nodes but for `node`.
+/// What a node says of itself. Where the members say otherwise they are told, so that a node can
+/// start again elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// Its name for people.
+    pub name: String,
+    /// Where it speaks QUIC, `host:port`.
+    pub address: String,
+    /// Where it speaks HTTP, `host:port`.
+    pub http_address: String,
+}
+
+impl From<&MemberInfo> for Announcement {
+    fn from(member: &MemberInfo) -> Self {
+        Self {
+            name: member.name.clone(),
+            address: member.address.clone(),
+            http_address: member.http_address.clone(),
+        }
+    }
+}
+
+/// What a node is told before it starts. The same on all nodes but for `node` and
+/// `announcement`.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// Which member this is.
@@ -52,8 +75,11 @@ pub struct NodeConfig {
     pub cluster: ClusterId,
     /// The cluster's secret, from which contexts get their seal.
     pub cluster_secret: [u8; 32],
-    /// All members.
+    /// The members that the cluster began with, which are its seeds. What changed since comes from
+    /// the database and from the others.
     pub members: Vec<MemberInfo>,
+    /// What this node says of itself; `None` leaves what the members say.
+    pub announcement: Option<Announcement>,
     /// The partition table.
     pub layout: Layout,
     /// Bounds on what clients may put.
@@ -102,6 +128,20 @@ pub struct Timing {
     /// Between two pages of the scrub while nothing is urgent; 1 s. At 1,024 rows a page, a million
     /// rows take a quarter of an hour.
     pub scrub_interval: Duration,
+    /// How often one random other node is asked what it knows of members and buckets; 1 s.
+    pub gossip_period: Duration,
+    /// How often one member is probed; 300 ms.
+    pub probe_period: Duration,
+    /// How long the answer to a probe may take before others are asked to try, at most a third of
+    /// the period; 100 ms.
+    pub probe_timeout: Duration,
+    /// The shortest time between a suspicion and the verdict; 1.5 s. It grows with the logarithm of
+    /// the number of members.
+    pub suspicion_min: Duration,
+    /// How often news of who is up is passed on while there is any; 200 ms.
+    pub news_period: Duration,
+    /// How often one of those that are down is asked to come back; 15 s.
+    pub ask_down_period: Duration,
 }
 
 impl Default for Timing {
@@ -118,6 +158,12 @@ impl Default for Timing {
             anti_entropy_pause: Duration::from_secs(2),
             background_interval: Duration::from_millis(100),
             scrub_interval: Duration::from_secs(1),
+            gossip_period: Duration::from_secs(1),
+            probe_period: Duration::from_millis(300),
+            probe_timeout: Duration::from_millis(100),
+            suspicion_min: Duration::from_millis(1500),
+            news_period: Duration::from_millis(200),
+            ask_down_period: Duration::from_secs(15),
         }
     }
 }

@@ -99,4 +99,14 @@ counters! {
     messages_refused,
     /// Connections of members that broke.
     peers_lost,
+    /// Changes of what is known of the members.
+    members_changed,
+    /// Messages about members that were damaged or cannot be; nothing of them was taken over.
+    gossip_refused,
+    /// Datagrams that were damaged, came from strangers or make no sense.
+    datagrams_refused,
+    /// Members that seemed to be down from some moment on.
+    members_judged_down,
+    /// Times that the others had judged this node down, and it went on.
+    called_down,
 }

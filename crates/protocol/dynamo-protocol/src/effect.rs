@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use dynamo_membership::{Liveness, Member};
 use dynamo_messages::{Envelope, Reply};
 use dynamo_types::{Durability, NodeId};
 
@@ -27,8 +28,8 @@ pub enum Column {
     Objects,
     /// What this node keeps for other nodes: the intended node, then as objects.
     Hints,
-    /// What a node must know at its start: clock checkpoints, journal rows, bucket settings. All
-    /// its rows are given to [`Recovered`](crate::Recovered).
+    /// What a node must know at its start: clock checkpoints, journal rows, bucket settings, members.
+    /// All its rows are given to [`Recovered`](crate::Recovered).
     Meta,
 }
 
@@ -37,7 +38,7 @@ pub enum Column {
 pub enum Lane {
     /// Requests and their answers; messages of one key share one lane.
     Foreground(u8),
-    /// Repair and settings.
+    /// Repair, settings and members.
     Background,
 }
 
@@ -57,6 +58,28 @@ pub enum Effect {
         lane: Lane,
         /// What.
         envelope: Envelope,
+    },
+    /// Send a datagram to a member on its link. It may be lost.
+    Datagram {
+        /// To whom.
+        to: NodeId,
+        /// What, at most 1,100 bytes.
+        bytes: Bytes,
+    },
+    /// Something is new about a member, or the node has just started: this is what is known of it.
+    /// Keep a link to its address, unless it is this node or was removed.
+    MemberChanged {
+        /// Which node.
+        node: NodeId,
+        /// What is known of it.
+        member: Member,
+    },
+    /// The members think otherwise of one of them than before. Nothing needs to be done.
+    LivenessChanged {
+        /// Which node.
+        node: NodeId,
+        /// Up or down.
+        liveness: Liveness,
     },
     /// Answer a client.
     Reply {

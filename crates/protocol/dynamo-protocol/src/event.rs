@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use dynamo_messages::{Envelope, Request};
@@ -33,6 +34,18 @@ pub enum Event {
         /// What it said.
         envelope: Envelope,
     },
+    /// A datagram of a member.
+    Datagram {
+        /// The member, as its certificate says.
+        from: NodeId,
+        /// What it said.
+        bytes: Bytes,
+    },
+    /// The loop that drives this machine ran so late, or stood still so long. Lateness of timers the
+    /// machine sees itself.
+    LoopLag(Duration),
+    /// The process is about to stop. What is under way may still end.
+    Stopping,
     /// A client asks; answered by exactly one [`Effect::Reply`](crate::Effect::Reply).
     Requested {
         /// Repeated in the reply.

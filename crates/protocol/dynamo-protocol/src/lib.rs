@@ -5,7 +5,7 @@
 //! `dynamo-node` over QUIC and RocksDB and in `dynamo-simulator` over a seeded network and disk.
 //!
 //! - [`node`]: routes; its parts join the coordination machines to replicas: gets, puts, lists,
-//!   bucket settings.
+//!   bucket settings; and run gossip and failure detection.
 //! - `replica`: one slot per key, dot clocks, write batches with their journal rows.
 //! - [`rows`]: what is kept on disk, to the byte.
 //! - [`config`], [`event`], [`effect`], [`counters`]: the seam to the shell.
@@ -24,7 +24,7 @@ pub mod node;
 mod replica;
 pub mod rows;
 
-pub use config::{MemberInfo, NodeConfig, Recovered, Timing};
+pub use config::{Announcement, MemberInfo, NodeConfig, Recovered, Timing};
 pub use counters::Counters;
 pub use effect::{Column, Effect, Lane, LoadId, ScanId, StoreId, StoreWrite};
 pub use event::{ClientId, Event, LoadedRow, ScannedRow, StoreResult};

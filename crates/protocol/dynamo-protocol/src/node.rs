@@ -8,6 +8,8 @@ mod forwarding;
 mod gets;
 mod hints;
 mod lists;
+mod liveness;
+mod membership;
 mod minting;
 mod operations;
 mod preference;
@@ -23,7 +25,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_coordination::hedge_budget::HedgeBudget;
-use dynamo_membership::{BucketTable, LatencyTracker, PeerHealth};
+use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, PeerHealth};
 use dynamo_messages::{
     ClusterView, Envelope, Failure, Invalid, MemberView, Options, PeerMessage, Reply, Request,
     RingView,
@@ -47,7 +49,7 @@ use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
 use crate::effect::{Effect, Lane, LoadId, ScanId};
 use crate::event::{ClientId, Event};
-use crate::replica::{HintCount, Replica, ReplicaEffect, ReplyTo, VetFor};
+use crate::replica::{HintCount, Replica, ReplicaEffect, ReplyTo};
 use operations::{Operation, Origin};
 use reads::{PendingRead, PendingScan, READS_PER_QUESTION};
 use timers::Timers;
@@ -67,6 +69,9 @@ pub enum StartError {
     /// The node is no member of its cluster.
     #[error("node {0} is not among the members of the cluster")]
     NotAMember(NodeId),
+    /// What the node would say of itself would be refused by all others.
+    #[error("what the node says of itself would be refused")]
+    Announcement(#[source] DecodeGossipError),
 }
 
 /// The whole node.
@@ -91,6 +96,8 @@ pub struct Node {
     reports: reports::Reports,
     background: background::Background,
     background_at: Instant,
+    membership: membership::Membership,
+    detector: liveness::Detector,
     /// Worked out as needed; see `preference`. Bounded by Q.
     fallback_orders: BTreeMap<PartitionId, Vec<NodeId>>,
     operations: BTreeMap<OperationId, Operation>,
@@ -112,16 +119,13 @@ impl Node {
     /// the process's actor comes from it (protocol rule 1).
     ///
     /// # Errors
-    /// Refuses a node that is no member of its cluster.
+    /// Refuses a node that is no member of its cluster, or that announces what cannot be.
     pub fn new(
         config: NodeConfig,
         recovered: &Recovered,
         now: Now,
         seed: u64,
     ) -> Result<Self, StartError> {
-        if !config.members.iter().any(|member| member.node == config.node) {
-            return Err(StartError::NotAMember(config.node));
-        }
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut actor = ActorId(rng.next_u64());
         if planted(PlantedBug::ActorReusedAfterRestart) {
@@ -129,6 +133,15 @@ impl Node {
         }
         let mut counters = Counters::default();
         let replica = Replica::new(&config, recovered, actor, &mut counters);
+        let next_operation = rng.next_u64();
+        let detector = liveness::Detector::new(&config, now, rng.next_u64());
+        let membership = membership::Membership::recover(
+            &config,
+            recovered,
+            now.monotonic,
+            rng.next_u64(),
+            &mut counters,
+        );
         let mut node = Self {
             now,
             context_key: ContextKey::derive(&config.cluster_secret),
@@ -150,10 +163,12 @@ impl Node {
             reports: reports::Reports::default(),
             background: background::Background::new(now.monotonic),
             background_at: now.monotonic + config.timing.background_interval,
+            membership,
+            detector,
             fallback_orders: BTreeMap::new(),
             operations: BTreeMap::new(),
             timers: Timers::default(),
-            next_operation: rng.next_u64(),
+            next_operation,
             reads: BTreeMap::new(),
             scans: BTreeMap::new(),
             gated: VecDeque::new(),
@@ -163,6 +178,10 @@ impl Node {
             counters,
             config,
         };
+        if !node.is_member(node.config.node) {
+            return Err(StartError::NotAMember(node.config.node));
+        }
+        node.begin_membership()?;
         node.recover_buckets(recovered);
         node.share_partitions();
         for intended in recovered.hints.keys() {
@@ -181,6 +200,9 @@ impl Node {
                 self.replica.clock.observe(envelope.hlc);
                 self.received(from, envelope.message);
             }
+            Event::Datagram { from, bytes } => self.datagram_received(from, bytes),
+            Event::LoopLag(lag) => self.loop_lagged(lag),
+            Event::Stopping => self.say_goodbye(),
             Event::Requested { client, request } => self.requested(client, request),
             Event::Loaded { load, row } => {
                 if let Some(read) = self.reads.remove(&load) {
@@ -232,6 +254,8 @@ impl Node {
         if self.repairs.machine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.repair_timeout();
         }
+        self.membership_timeout();
+        self.liveness_timeout();
         self.settle();
     }
 
@@ -242,6 +266,8 @@ impl Node {
             self.timers.next(),
             self.handoff.machine.poll_timeout(),
             self.repairs.machine.poll_timeout(),
+            self.membership.poll_timeout(),
+            self.detector.poll_timeout(),
         ];
         let regular = self.checkpoint_at.min(self.background_at);
         Some(others.into_iter().flatten().fold(regular, Instant::min))
@@ -266,7 +292,7 @@ impl Node {
     /// Members to which no connection stands, this node aside.
     #[must_use]
     pub fn unreachable_members(&self) -> Vec<NodeId> {
-        let members = self.config.members.iter().map(|member| member.node);
+        let members = self.current_members().map(|(node, _)| node);
         members.filter(|node| !self.is_reachable(*node)).collect()
     }
 
@@ -392,7 +418,7 @@ impl Node {
     }
 
     fn received(&mut self, from: NodeId, message: PeerMessage) {
-        if !self.is_member(from) {
+        if !self.is_heard(from, &message) {
             self.counters.messages_refused += 1;
             return;
         }
@@ -416,6 +442,12 @@ impl Node {
                 self.bucket_stored_at(operation, from);
             }
             PeerMessage::AskBucket { bucket } => self.ask_bucket_received(from, &bucket),
+            PeerMessage::Gossip { bytes } => self.gossip_received(from, bytes),
+            PeerMessage::BucketsFingerprint { fingerprint } => {
+                self.buckets_fingerprint_received(from, fingerprint);
+            }
+            PeerMessage::BucketGroups { groups } => self.bucket_groups_received(from, &groups),
+            PeerMessage::AskBucketGroups { groups } => self.send_buckets_in(from, groups),
             PeerMessage::AskCollected(asked) => self.ask_collected_received(from, asked),
             PeerMessage::Collected { operation, dots } => self.vetted(operation, from, dots),
             PeerMessage::ClockReports { number, reports } => {
@@ -437,6 +469,8 @@ impl Node {
         self.repair_event(AntiEntropyEvent::PeerConnected { node, shared });
         self.report_all(node);
         self.send_all_buckets(node);
+        self.gossip_connected(node);
+        self.greet_linked(node);
     }
 
     fn peer_lost(&mut self, node: NodeId) {
@@ -506,17 +540,13 @@ impl Node {
 
     // What the parts share.
 
-    fn is_member(&self, node: NodeId) -> bool {
-        self.config.members.iter().any(|member| member.node == node)
-    }
-
     fn is_reachable(&self, node: NodeId) -> bool {
         node == self.config.node || self.health.is_connected(node)
     }
 
     /// Members to which a connection stands.
     fn connected_members(&self) -> Vec<NodeId> {
-        let others = self.config.members.iter().map(|member| member.node);
+        let others = self.current_members().map(|(node, _)| node);
         others.filter(|n| *n != self.config.node && self.is_reachable(*n)).collect()
     }
 
@@ -620,20 +650,19 @@ impl Node {
 
     fn cluster_view(&self) -> ClusterView {
         let layout = &self.config.layout;
-        let members = self.config.members.iter().map(|member| MemberView {
-            node: member.node,
-            name: member.name.clone(),
-            state: String::from("member"),
-            reachable: self.is_reachable(member.node),
-            weight: member.weight,
-            zone: member.zone.clone(),
-            address: member.address.clone(),
-            http_address: member.http_address.clone(),
-            replicas_held: u32::try_from(layout.partitions_of(member.node).count())
-                .unwrap_or(u32::MAX),
+        let members = self.members().iter().map(|(node, member)| MemberView {
+            node,
+            name: member.details.name.clone(),
+            state: String::from(member.status.name()),
+            reachable: self.is_reachable(node),
+            liveness: String::from(self.liveness(node).name()),
+            weight: member.details.weight,
+            zone: String::from(member.details.zone.as_str()),
+            address: member.details.address.clone(),
+            http_address: member.details.http_address.clone(),
+            replicas_held: u32::try_from(layout.partitions_of(node).count()).unwrap_or(u32::MAX),
         });
-        let mut members: Vec<MemberView> = members.collect();
-        members.sort_by_key(|member| member.node);
+        let members = members.collect();
         ClusterView {
             cluster: self.config.cluster,
             answered_by: self.config.node,

@@ -124,6 +124,8 @@ pub(crate) enum MetaTag {
     BucketsFrom(NodeId, OperationId),
     /// Clock reports that another node sent under this number.
     ReportsFrom(NodeId, u64),
+    /// The node's members.
+    Members,
     /// Nobody.
     Nobody,
 }

@@ -8,6 +8,7 @@
 //! | meta | `c`, partition (2) | [`Checkpoint`] |
 //! | meta | `j`, number (8) | [`JournalRow`] |
 //! | meta | `r`, partition (2), member (8) | the dots that the member last reported |
+//! | meta | `m` | all members, as `dynamo-membership` writes them |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
 //! drop, and, because a partition is the top bits of the position, to split without moving.
@@ -25,6 +26,8 @@ pub const CHECKPOINT: u8 = b'c';
 pub const REPORT: u8 = b'r';
 /// First byte of a journal row.
 pub const JOURNAL: u8 = b'j';
+/// The one byte of the row with all members.
+pub const MEMBERS: u8 = b'm';
 
 mod checkpoint;
 mod journal;
@@ -79,6 +82,12 @@ pub fn bucket_key(bucket: &Bucket) -> Bytes {
     row.put_u8(BUCKET);
     row.put_slice(bucket.as_bytes());
     row.freeze()
+}
+
+/// The key of the row with all members.
+#[must_use]
+pub fn members_key() -> Bytes {
+    Bytes::from_static(&[MEMBERS])
 }
 
 /// The key of a partition's clock checkpoint.

@@ -56,6 +56,7 @@ impl Cluster {
     }
 
     pub(super) fn audit(&mut self) {
+        self.await_agreement();
         self.await_silence();
         let before = self.read_repairs();
         let reads_before = self.history.reads.len();

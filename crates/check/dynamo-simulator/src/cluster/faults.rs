@@ -164,6 +164,7 @@ impl Cluster {
                 self.end_after(spell, FaultEnd::Restart(host));
             }
             FaultClass::DamagedRow => self.damage(host),
+            FaultClass::OperatorSetsBucket => self.operator_sets_bucket(host),
         }
     }
 
@@ -297,9 +298,11 @@ impl Cluster {
         // Two processes' instants have nothing to do with each other.
         let monotonic_base = self.random.below(1 << 50);
         let mut config = self.config.clone();
+        config.announcement = Some(self.announcement(host));
         let state = self.host(host);
         config.node = state.id;
         state.process = process;
+        state.addresses.clear();
         state.monotonic_base = monotonic_base;
         let meta = state.disk.rows(Column::Meta);
         let meta = meta.map(|(key, value)| (key.clone(), value.cloned())).collect();
@@ -329,6 +332,7 @@ impl Cluster {
     /// Ends all faults.
     pub(super) fn heal(&mut self) {
         self.storm = false;
+        self.healed_at = self.now;
         self.trace.line(self.now, || "HEAL".to_owned());
         for host in self.host_indices() {
             let state = self.host(host);

@@ -58,6 +58,7 @@ impl Cluster {
             context_key: ContextKey::derive(&config.cluster_secret),
             cluster_id: genesis.cluster,
             storm: false,
+            healed_at: dynamo_types::Instant::ZERO,
             object_rows_written: 0,
             contexts: BTreeMap::new(),
             observer: Observer::default(),
@@ -142,6 +143,8 @@ fn configure(
         cluster: genesis.cluster,
         cluster_secret: [9; 32],
         members,
+        // Each node's own, at its start.
+        announcement: None,
         layout,
         limits: options.limits,
         timing: options.timing,
@@ -211,6 +214,8 @@ fn host(options: &SeedOptions, index: usize, id: NodeId) -> Host {
         },
         monotonic_base: 0,
         dies_mid_turn: false,
+        moves: 0,
+        addresses: BTreeMap::new(),
     }
 }
 

@@ -14,6 +14,7 @@ use dynamo_versioning::{Record, StoredRecord};
 use super::{Answer, Cluster, Happening, PendingScan};
 use crate::disk::{Committed, Crash};
 use crate::markers::Marker;
+use crate::random::nanoseconds;
 use crate::wire;
 
 /// Events that one turn takes at most, as the shell does.
@@ -122,6 +123,16 @@ impl Cluster {
         let process = self.host(host).process;
         match effect {
             Effect::Send { to, lane, envelope } => self.send(host, to, lane, envelope),
+            Effect::Datagram { to, bytes } => {
+                let Some(to) = self.index_of(to) else {
+                    self.odd(format!("{host} sends a datagram to {to}, which is no member"));
+                    return;
+                };
+                let (now, route) = (self.now, (host, to));
+                self.network.send_datagram(now, route, bytes, &mut self.queue, &mut self.markers);
+            }
+            Effect::MemberChanged { node, member } => self.member_told(host, node, &member),
+            Effect::LivenessChanged { .. } => {}
             Effect::Reply { client, reply } => self.reply(host, client, reply),
             Effect::Load { load, column, key } => match self.host(host).disk.load_delay() {
                 None => {
@@ -337,6 +348,9 @@ fn event_kind(event: &Event) -> u64 {
         Event::Disconnected { node } => mix(17, node.0, 0),
         Event::Received { from, envelope } => mix(18, from.0, envelope.hlc.0),
         Event::Requested { client, .. } => mix(19, client.0, 0),
+        Event::Datagram { from, bytes } => mix(23, from.0, bytes.len() as u64),
+        Event::LoopLag(lag) => mix(24, nanoseconds(*lag), 0),
+        Event::Stopping => mix(25, 0, 0),
         Event::Loaded { load, .. } => mix(20, load.0, 0),
         Event::Stored { store, .. } => mix(21, store.0, 0),
         Event::Scanned { scan, .. } => mix(22, scan.0, 0),
@@ -347,6 +361,9 @@ fn effect_kind(effect: &Effect) -> u64 {
     match effect {
         Effect::Send { to, envelope, .. } => mix(1, to.0, envelope.hlc.0),
         Effect::Reply { client, .. } => mix(2, client.0, 0),
+        Effect::Datagram { to, bytes } => mix(6, to.0, bytes.len() as u64),
+        Effect::MemberChanged { node, member } => mix(7, node.0, member.stamp.lamport),
+        Effect::LivenessChanged { node, liveness } => mix(8, node.0, *liveness as u64),
         Effect::Load { load, .. } => mix(3, load.0, 0),
         Effect::Store { store, writes, .. } => mix(4, store.0, writes.len() as u64),
         Effect::Scan { scan, .. } => mix(5, scan.0, 0),

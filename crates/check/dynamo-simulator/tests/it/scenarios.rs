@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use dynamo_checker::history::HostIndex;
+use dynamo_membership::Liveness;
 use dynamo_messages::{Failure, Options, Reply};
 use dynamo_simulator::disk::Crash;
 use dynamo_simulator::script::Script;
@@ -111,6 +113,43 @@ fn notfound_needs_a_replica() {
         let reply = script.get(hosts[3], KEY, None);
         assert!(matches!(reply, Reply::Failed(_)), "nobody who knows was asked: {reply:?}");
     }
+}
+
+/// Lets time pass, and calls out the first of the healthy nodes that anybody else holds for down.
+fn watch(script: &mut Script, paused: HostIndex, seconds: u32) {
+    let step = Duration::from_millis(50);
+    for _ in 0..seconds * 20 {
+        script.wait(step);
+        for observer in script.hosts() {
+            for subject in script.hosts().into_iter().filter(|subject| *subject != paused) {
+                let liveness = script.liveness(observer, subject);
+                assert_ne!(liveness, Liveness::Down, "{observer} of {subject}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slow_node_not_poisoning() {
+    let mut script = Script::new(5);
+    let hosts = script.hosts();
+    let paused = hosts[2];
+    script.wait(Duration::from_secs(5));
+    let all_up = |script: &Script| {
+        let pairs = hosts.iter().flat_map(|a| hosts.iter().map(move |b| (*a, *b)));
+        pairs.into_iter().all(|(a, b)| script.liveness(a, b) == Liveness::Up)
+    };
+    assert!(all_up(&script));
+    script.pause(paused);
+    watch(&mut script, paused, 60);
+    for observer in hosts.iter().filter(|observer| **observer != paused) {
+        assert_eq!(script.liveness(*observer, paused), Liveness::Down, "{observer}");
+    }
+    script.resume(paused);
+    watch(&mut script, paused, 5);
+    assert!(all_up(&script), "the paused one is up again, and so are those it missed");
+    watch(&mut script, paused, 30);
+    assert!(all_up(&script));
 }
 
 #[test]

@@ -107,7 +107,12 @@ pub(super) async fn keep(shared: Arc<Shared>, name: PeerName) {
 async fn dial_forever(shared: &Arc<Shared>, name: &PeerName) {
     let Some(mut address) = shared.registry().address(name) else { return };
     let mut pauses = Pauses::new(shared, name);
+    let is_second = shared.own.name > *name;
     loop {
+        if is_second && shared.registry().node_link_ended(name).is_none() {
+            // The other one dials. News of its address is for later.
+            sleep(shared.limits.dial_patience).await;
+        }
         let began = clock::now();
         let target = *address.borrow_and_update();
         let ended = shared.registry().node_link_ended(name);

@@ -25,7 +25,7 @@ pub(super) struct Registry {
 #[derive(Debug)]
 struct Peer {
     address: watch::Sender<SocketAddr>,
-    /// The task that dials, if that is this side's part.
+    /// The task that dials.
     dialler: Option<AbortHandle>,
 }
 

@@ -172,6 +172,21 @@ async fn a_peer_whose_address_was_wrong_is_reached_once_it_is_right() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_not_where_the_other_looks_dials_by_itself() {
+    let world = World::new();
+    let mut a = world.node("a");
+    let issued = world.issue(Role::Node, "b");
+    let mut config = world.config(&issued);
+    config.limits.dial_patience = Duration::ZERO;
+    let b = Peer::bind(config);
+    // Nobody is where the one that usually dials looks.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    a.endpoint.add_peer(&name("b"), nobody.local_addr().unwrap());
+    b.add(&a);
+    assert_eq!(a.connected().await.peer, *b.endpoint.identity());
+}
+
+#[tokio::test]
 async fn a_removed_peer_loses_its_link_and_is_not_dialled_again() {
     let ((mut a, to_b), (mut b, _)) = World::new().linked_nodes().await;
     a.endpoint.remove_peer(&name("b"));

@@ -33,7 +33,8 @@ pub(crate) fn hello() -> HelloConfig {
 
 /// Limits under which nothing times out by accident.
 pub(crate) fn limits() -> Limits {
-    Limits { idle_timeout: DEADLINE, handshake_timeout: DEADLINE, ..Limits::default() }
+    let (idle_timeout, handshake_timeout, dial_patience) = (DEADLINE, DEADLINE, DEADLINE);
+    Limits { idle_timeout, handshake_timeout, dial_patience, ..Limits::default() }
 }
 
 pub(crate) struct World {

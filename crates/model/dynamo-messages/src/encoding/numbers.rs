@@ -22,6 +22,10 @@ pub(super) mod kind {
     pub(in crate::encoding) const COLLECTED: u8 = 13;
     pub(in crate::encoding) const CLOCK_REPORTS: u8 = 14;
     pub(in crate::encoding) const CLOCK_REPORTS_STORED: u8 = 15;
+    pub(in crate::encoding) const GOSSIP: u8 = 20;
+    pub(in crate::encoding) const BUCKETS_FINGERPRINT: u8 = 21;
+    pub(in crate::encoding) const BUCKET_GROUPS: u8 = 22;
+    pub(in crate::encoding) const ASK_BUCKET_GROUPS: u8 = 23;
 
     pub(in crate::encoding) const REPAIR_ROOTS: u8 = 24;
     pub(in crate::encoding) const REPAIR_ROOTS_ANSWER: u8 = 25;

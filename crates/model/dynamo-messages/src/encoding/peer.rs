@@ -26,6 +26,10 @@ use crate::peer::{
 const SCANNED_KEYS_MAX: usize = 1 << 14;
 /// The settings of one bucket are some twenty bytes.
 const BUCKET_ENTRY_BYTES_MAX: usize = 4096;
+/// What one message tells of the most members that a cluster remembers.
+const GOSSIP_BYTES_MAX: usize = 4 << 20;
+/// As many as a table of settings will ever be divided into.
+const BUCKET_GROUPS_MAX: usize = 256;
 /// Reports of all partitions of the largest ring fit several messages of this many.
 const CLOCK_REPORTS_MAX: usize = 4096;
 
@@ -133,6 +137,26 @@ struct BucketsStoredWire {
 #[derive(Archive, Serialize)]
 struct AskBucketWire {
     bucket: Bytes,
+}
+
+#[derive(Archive, Serialize)]
+struct GossipWire {
+    bytes: Bytes,
+}
+
+#[derive(Archive, Serialize)]
+struct BucketsFingerprintWire {
+    fingerprint: u128,
+}
+
+#[derive(Archive, Serialize)]
+struct BucketGroupsWire {
+    groups: Vec<u128>,
+}
+
+#[derive(Archive, Serialize)]
+struct AskBucketGroupsWire {
+    groups: u64,
 }
 
 #[derive(Archive, Serialize)]
@@ -261,6 +285,22 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
         PeerMessage::AskBucket { bucket } => {
             head = Head::new(kind::ASK_BUCKET, hlc, 0);
             head.archive(&AskBucketWire { bucket: bucket.as_bytes().clone() });
+        }
+        PeerMessage::Gossip { bytes } => {
+            head = Head::new(kind::GOSSIP, hlc, bytes.len());
+            head.archive(&GossipWire { bytes: bytes.clone() });
+        }
+        PeerMessage::BucketsFingerprint { fingerprint } => {
+            head = Head::new(kind::BUCKETS_FINGERPRINT, hlc, 0);
+            head.archive(&BucketsFingerprintWire { fingerprint: *fingerprint });
+        }
+        PeerMessage::BucketGroups { groups } => {
+            head = Head::new(kind::BUCKET_GROUPS, hlc, groups.len() * size_of::<u128>());
+            head.archive(&BucketGroupsWire { groups: groups.clone() });
+        }
+        PeerMessage::AskBucketGroups { groups } => {
+            head = Head::new(kind::ASK_BUCKET_GROUPS, hlc, 0);
+            head.archive(&AskBucketGroupsWire { groups: *groups });
         }
         PeerMessage::AskCollected(asked) => {
             head = Head::new(kind::ASK_COLLECTED, hlc, key_bytes(&asked.name));
@@ -425,6 +465,26 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
         kind::ASK_BUCKET => {
             let (wire, fields) = read::<AskBucketWire>("ask bucket", body, frame)?;
             Ok(PeerMessage::AskBucket { bucket: fields.bucket("bucket", &wire.bucket)? })
+        }
+        kind::GOSSIP => {
+            let (wire, fields) = read::<GossipWire>("gossip", body, frame)?;
+            let bytes = fields.bounded_bytes("bytes", &wire.bytes, GOSSIP_BYTES_MAX)?;
+            Ok(PeerMessage::Gossip { bytes })
+        }
+        kind::BUCKETS_FINGERPRINT => {
+            let (wire, _) = read::<BucketsFingerprintWire>("buckets fingerprint", body, frame)?;
+            let fingerprint = wire.fingerprint.to_native();
+            Ok(PeerMessage::BucketsFingerprint { fingerprint })
+        }
+        kind::BUCKET_GROUPS => {
+            let (wire, fields) = read::<BucketGroupsWire>("bucket groups", body, frame)?;
+            let groups = fields
+                .list("groups", &wire.groups, BUCKET_GROUPS_MAX, |group| Ok(group.to_native()))?;
+            Ok(PeerMessage::BucketGroups { groups })
+        }
+        kind::ASK_BUCKET_GROUPS => {
+            let (wire, _) = read::<AskBucketGroupsWire>("ask bucket groups", body, frame)?;
+            Ok(PeerMessage::AskBucketGroups { groups: wire.groups.to_native() })
         }
         kind::ASK_COLLECTED => {
             let (wire, fields) = read::<AskCollectedWire>("ask collected", body, frame)?;

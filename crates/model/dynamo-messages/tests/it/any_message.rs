@@ -132,21 +132,24 @@ fn sibling() -> impl Strategy<Value = SiblingReply> {
 }
 
 fn member() -> impl Strategy<Value = MemberView> {
-    (any::<u64>(), [text(), text(), text(), text(), text()], any::<bool>(), any::<[u32; 2]>())
-        .prop_map(|(node, texts, reachable, [weight, replicas_held])| {
-            let [name, state, zone, address, http_address] = texts;
+    let texts = [text(), text(), text(), text(), text(), text()];
+    (any::<u64>(), texts, any::<bool>(), any::<[u32; 2]>()).prop_map(
+        |(node, texts, reachable, [weight, replicas_held])| {
+            let [name, state, liveness, zone, address, http_address] = texts;
             MemberView {
                 node: NodeId(node),
                 name,
                 state,
                 reachable,
+                liveness,
                 weight,
                 zone,
                 address,
                 http_address,
                 replicas_held,
             }
-        })
+        },
+    )
 }
 
 fn replication() -> impl Strategy<Value = Replication> {
@@ -372,6 +375,10 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
             .prop_map(|(acknowledge, entries)| PeerMessage::Buckets { acknowledge, entries }),
         operation().prop_map(|operation| PeerMessage::BucketsStored { operation }),
         bucket().prop_map(|bucket| PeerMessage::AskBucket { bucket }),
+        bytes(60).prop_map(|bytes| PeerMessage::Gossip { bytes }),
+        any::<u128>().prop_map(|fingerprint| PeerMessage::BucketsFingerprint { fingerprint }),
+        vec(any::<u128>(), 0..80).prop_map(|groups| PeerMessage::BucketGroups { groups }),
+        any::<u64>().prop_map(|groups| PeerMessage::AskBucketGroups { groups }),
         (operation(), name(), vec(any_dot(), 0..4), any::<u32>()).prop_map(
             |(operation, name, dots, remaining_ms)| {
                 PeerMessage::AskCollected(AskCollected { operation, name, dots, remaining_ms })

@@ -78,6 +78,18 @@ fn a_refusal_names_message_and_field() {
 }
 
 #[test]
+fn more_than_a_receiver_takes_is_refused() {
+    let too_much = [
+        PeerMessage::Gossip { bytes: vec![0; (4 << 20) + 1].into() },
+        PeerMessage::BucketGroups { groups: vec![0; 257] },
+    ];
+    for message in too_much {
+        let refused = decode_peer(encode_peer(&Envelope { hlc: Hlc(1), message }));
+        assert!(matches!(refused, Err(DecodeError::Field { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn each_direction_refuses_the_messages_of_the_other() {
     for (name, message) in samples::peer() {
         let frame = encode_peer(&Envelope { hlc: Hlc(1), message });

@@ -143,6 +143,10 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
         ),
         ("buckets_stored", PeerMessage::BucketsStored { operation }),
         ("ask_bucket", PeerMessage::AskBucket { bucket: name().bucket }),
+        ("gossip", PeerMessage::Gossip { bytes: Bytes::from_static(&[1, 0, 9, 9]) }),
+        ("buckets_fingerprint", PeerMessage::BucketsFingerprint { fingerprint: 0x7777 << 64 }),
+        ("bucket_groups", PeerMessage::BucketGroups { groups: vec![0x8888, 1 << 100] }),
+        ("ask_bucket_groups", PeerMessage::AskBucketGroups { groups: 1 << 63 | 5 }),
         (
             "ask_collected",
             PeerMessage::AskCollected(AskCollected {
@@ -207,6 +211,7 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         name: "node-1".into(),
         state: "member".into(),
         reachable: true,
+        liveness: "suspect".into(),
         weight: 100,
         zone: "z1".into(),
         address: "127.0.0.1:7101".into(),

@@ -168,6 +168,35 @@ impl GossipMessage {
     }
 }
 
+impl Members {
+    /// The canonical bytes of all members, as they are kept on disk: a message that tells all and
+    /// asks for nothing.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let entries = self.iter().map(|(node, member)| (node, member.clone())).collect();
+        GossipMessage::Entries { entries, wanted: Vec::new() }.encode()
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// Refuses every sequence of bytes that [`encode`](Self::encode) does not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeGossipError> {
+        match GossipMessage::decode(bytes)? {
+            GossipMessage::Entries { entries, wanted } if wanted.is_empty() => {
+                let mut members = Self::new();
+                for (node, member) in &entries {
+                    members.merge_member(*node, member);
+                }
+                Ok(members)
+            }
+            GossipMessage::Digest(_) => Err(DecodeGossipError::Kind(0)),
+            GossipMessage::Summary(_) => Err(DecodeGossipError::Kind(1)),
+            GossipMessage::Entries { .. } => Err(DecodeGossipError::Kind(2)),
+        }
+    }
+}
+
 /// The digest of all members: equal for equal ones.
 #[must_use]
 pub fn fingerprint(members: &Members) -> Fingerprint {

@@ -15,6 +15,9 @@ pub enum SwimEvent {
     /// The members that operators named, all of them; whether this node is among them is the same.
     /// Nobody else is probed or listened to.
     Members(BTreeSet<NodeId>),
+    /// A link to this member stands anew. If it was down, or never heard of, it is greeted at once
+    /// instead of when its turn comes.
+    Linked(NodeId),
     /// Bytes from a peer that the transport has identified.
     Datagram {
         /// Who.
@@ -79,6 +82,21 @@ pub enum Liveness {
     Unknown,
     /// It answers someone.
     Up,
+    /// It did not answer lately, and has some time left to do so.
+    Suspect,
     /// It answers nobody.
     Down,
+}
+
+impl Liveness {
+    /// The name in interfaces.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+        }
+    }
 }

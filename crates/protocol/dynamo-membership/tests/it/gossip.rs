@@ -247,6 +247,21 @@ fn what_was_lost_is_made_up_for_within_the_rhythm() {
 }
 
 #[test]
+fn a_new_link_makes_up_for_what_was_missed_at_once() {
+    let mut cluster = Cluster::new(3);
+    let mut change = Members::new();
+    change.merge_member(id(1), &member(1, 1, MemberStatus::Active));
+    cluster.decide(0, &change);
+    cluster.wire.clear();
+    cluster.nodes[2].handle(cluster.now, GossipEvent::Connected(id(0)));
+    cluster.nodes[2].handle(cluster.now, GossipEvent::Connected(id(77)));
+    cluster.drain(2);
+    assert_eq!(cluster.sent, 3, "two when it was decided, one to the new link, none to strangers");
+    cluster.deliver_all();
+    assert!(cluster.agree());
+}
+
+#[test]
 fn nodes_that_start_together_do_not_speak_together() {
     let cluster = Cluster::new(50);
     let mut times: Vec<_> = cluster.nodes.iter().filter_map(Gossip::poll_timeout).collect();

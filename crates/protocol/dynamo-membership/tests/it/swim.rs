@@ -109,6 +109,31 @@ fn a_split_is_seen_on_both_sides_and_heals() {
 }
 
 #[test]
+fn who_has_a_new_link_is_greeted_at_once() {
+    let mut world = settled(4, Weather::default(), 18);
+    world.cut_between(&[0, 1], &[2, 3], true);
+    world.run_for(seconds(60));
+    world.cut_between(&[0, 1], &[2, 3], false);
+    for (some, other) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.tell(some, SwimEvent::Linked(node(other)));
+        world.tell(other, SwimEvent::Linked(node(some)));
+    }
+    let took = world.run_until(seconds(60), World::all_agree).expect("it heals");
+    assert!(took < seconds(2), "{took:?}, and the dead are asked every fifteen seconds");
+}
+
+#[test]
+fn who_does_not_answer_is_a_suspect_before_it_is_down() {
+    let mut world = settled(3, Weather::default(), 19);
+    world.kill(1);
+    let by_then = |liveness| move |world: &World| world.machine(0).liveness(node(1)) == liveness;
+    assert!(world.run_until(seconds(4), by_then(Liveness::Suspect)).is_some());
+    assert!(world.run_until(seconds(4), by_then(Liveness::Down)).is_some());
+    world.start(1);
+    assert!(world.run_until(seconds(4), by_then(Liveness::Up)).is_some());
+}
+
+#[test]
 fn a_node_alone_finds_back() {
     let mut world = settled(3, Weather::default(), 9);
     world.cut_between(&[0], &[1, 2], true);
@@ -130,8 +155,11 @@ fn a_restarted_node_is_up_again_whatever_its_clock_says() {
             } else {
                 world.start(2);
             }
+            let before = world.bytes_sent;
             let took = world.run_until(seconds(30), World::all_agree);
             assert!(took.is_some(), "down for {down_for} s, clock set back: {is_set_back}");
+            let sent = world.bytes_sent - before;
+            assert!(sent < 20_000, "{sent} bytes, down for {down_for} s, set back: {is_set_back}");
         }
     }
 }

@@ -110,7 +110,7 @@ impl World {
         for _ in 0..nodes {
             world.machines.push(Machine {
                 swim: None,
-                incarnation: 1000,
+                incarnation: 1 << 40,
                 is_stalled: false,
                 inbox: VecDeque::new(),
                 wakes_at: None,
@@ -140,7 +140,7 @@ impl World {
 
     /// Starts a dead node whose clock went back since it last started.
     pub(crate) fn start_with_a_lower_incarnation(&mut self, place: Place) {
-        self.machines[place].incarnation -= 500;
+        self.machines[place].incarnation -= 3600 * 1000;
         self.start(place);
     }
 

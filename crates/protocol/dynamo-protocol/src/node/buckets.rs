@@ -111,7 +111,7 @@ impl Node {
     }
 
     fn member_majority(&self) -> u8 {
-        u8::try_from(self.config.members.len() / 2 + 1).unwrap_or(u8::MAX)
+        u8::try_from(self.current_members().count() / 2 + 1).unwrap_or(u8::MAX)
     }
 
     /// A member, which may be this node, has the settings synced.
@@ -140,6 +140,7 @@ impl Node {
                 self.send(node, Lane::Background, PeerMessage::BucketsStored { operation });
             }
             MetaTag::ReportsFrom(node, number) => self.reports_stored(node, number, stored),
+            MetaTag::Members => self.members_saved(stored),
             // Unconfirmed settings are told as such when the deadline passes.
             MetaTag::BucketSet(_) | MetaTag::BucketsFrom(..) | MetaTag::Nobody => {}
         }
@@ -188,8 +189,14 @@ impl Node {
     }
 
     pub(super) fn send_all_buckets(&mut self, node: NodeId) {
+        self.send_buckets_in(node, u64::MAX);
+    }
+
+    /// Sends the settings of some groups of buckets, given as a bit for each.
+    pub(super) fn send_buckets_in(&mut self, node: NodeId, groups: u64) {
+        let entries = self.buckets.entries_in(groups);
         let all: Vec<(Bucket, Bytes)> =
-            self.buckets.entries().map(|(b, entry)| (b.clone(), entry.encode())).collect();
+            entries.map(|(b, entry)| (b.clone(), entry.encode())).collect();
         for entries in all.chunks(ENTRIES_PER_MESSAGE) {
             let entries = entries.to_vec();
             self.send(node, Lane::Background, PeerMessage::Buckets { acknowledge: None, entries });

@@ -24,7 +24,7 @@ impl Node {
         self.counters.explanations_coordinated += 1;
         let (partition, set) = self.config.layout.replicas_of(Position::of_object(&name));
         let replicas = set.iter().map(|node| (node, self.is_reachable(node))).collect();
-        let members = self.config.members.iter().map(|member| member.node);
+        let members = self.current_members().map(|(node, _)| node);
         let others =
             members.filter(|node| !set.contains(*node) && self.is_reachable(*node)).collect();
         let verified_ms_ago = self

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use dynamo_coordination::put::Placement;
-use dynamo_ring::{RingMember, Zone, fallbacks};
+use dynamo_ring::fallbacks;
 use dynamo_types::{NodeId, PartitionId, Position};
 
 use super::Node;
@@ -31,16 +31,7 @@ impl Node {
         if let Some(order) = self.fallback_orders.get(&partition) {
             return order.clone();
         }
-        let members: Vec<RingMember> = self
-            .config
-            .members
-            .iter()
-            .map(|member| RingMember {
-                node: member.node,
-                weight: member.weight,
-                zone: Zone::new(member.zone.as_str()),
-            })
-            .collect();
+        let members = self.members().ring_members();
         let set = self.config.layout.replica_set(partition);
         let order: Vec<NodeId> = fallbacks(partition, set, &members).collect();
         self.fallback_orders.insert(partition, order.clone());

@@ -174,8 +174,8 @@ impl Node {
     pub(super) fn receipt(&self, copies: &[Copy]) -> Receipt {
         let count = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
         let zone_of = |node: NodeId| {
-            let member = self.config.members.iter().find(|member| member.node == node);
-            member.map(|member| member.zone.as_str())
+            let member = self.members().get(node);
+            member.map(|member| member.details.zone.as_str())
         };
         let zones: BTreeSet<Option<&str>> =
             copies.iter().map(|copy| zone_of(copy.placement.holder)).collect();

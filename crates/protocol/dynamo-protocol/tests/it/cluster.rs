@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use dynamo_messages::{
-    Envelope, Mutation, OperationId, Options, PeerMessage, ReadOutcome, Reply, Request,
-};
+use dynamo_messages::{Mutation, OperationId, Options, PeerMessage, ReadOutcome, Reply, Request};
 use dynamo_protocol::{
-    ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig, Recovered,
-    ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
+    Announcement, ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig,
+    Recovered, ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
 };
 use dynamo_ring::{RingMember, Zone, first_layout};
 use dynamo_types::{
@@ -31,7 +29,8 @@ pub(crate) struct Cluster {
     members: BTreeMap<NodeId, Member>,
     infos: Vec<MemberInfo>,
     replication: Replication,
-    wire: VecDeque<(NodeId, NodeId, Envelope)>,
+    /// What is under way: from whom, to whom, and what the receiver will be told.
+    wire: VecDeque<(NodeId, NodeId, Event)>,
     /// Links that lose everything, as (from, to), though their connection stands.
     pub(crate) cut_links: BTreeSet<(NodeId, NodeId)>,
     /// The last read that each node was asked for.
@@ -48,6 +47,12 @@ pub(crate) struct Cluster {
     /// Nodes whose disks fail: what they store may be there or not.
     pub(crate) failing_disks: BTreeSet<NodeId>,
     replies: BTreeMap<ClientId, Reply>,
+    /// What nodes say of themselves, if not what they began with.
+    pub(crate) announcements: BTreeMap<NodeId, Announcement>,
+    /// What each node last told its shell of each member.
+    pub(crate) told: BTreeMap<(NodeId, NodeId), dynamo_membership::Member>,
+    /// Everything that was said about members.
+    pub(crate) gossip: Vec<(NodeId, NodeId, Bytes)>,
     now: Now,
     next_client: u64,
     next_seed: u64,
@@ -70,8 +75,8 @@ impl Cluster {
             .map(|number| MemberInfo {
                 node: NodeId(number),
                 name: format!("node-{number}"),
-                address: String::new(),
-                http_address: String::new(),
+                address: format!("host-{number}:7100"),
+                http_address: format!("host-{number}:8100"),
                 weight: 1,
                 zone: format!("zone-{number}"),
             })
@@ -90,6 +95,9 @@ impl Cluster {
             full_disks: BTreeSet::new(),
             failing_disks: BTreeSet::new(),
             replies: BTreeMap::new(),
+            announcements: BTreeMap::new(),
+            told: BTreeMap::new(),
+            gossip: Vec::new(),
             now: Now { monotonic: Instant(1), wall: WallTime(1_700_000_000_000_000) },
             next_client: 0,
             next_seed: 0,
@@ -122,6 +130,7 @@ impl Cluster {
             cluster: ClusterId(7),
             cluster_secret: [9; 32],
             members: self.infos.clone(),
+            announcement: self.announcements.get(&id).cloned(),
             layout: first_layout(&ring, self.replication, partitions).unwrap().layout,
             limits: Limits { value_bytes_max: 1024, siblings_max: 4 },
             timing: Timing::default(),
@@ -175,6 +184,26 @@ impl Cluster {
             self.event(other, Event::Connected { node: id });
             self.event(id, Event::Connected { node: other });
         }
+    }
+
+    /// Kills a node and starts it again under another address.
+    pub(crate) fn restart_elsewhere(&mut self, id: NodeId, host: &str) {
+        let announcement = Announcement {
+            name: format!("node-{}", id.0),
+            address: format!("{host}:7100"),
+            http_address: format!("{host}:8100"),
+        };
+        self.announcements.insert(id, announcement);
+        self.restart(id);
+    }
+
+    /// The wall clocks of all go on by themselves, as if nobody had been there for years.
+    pub(crate) fn skip_years(&mut self, years: u64) {
+        self.now.wall.0 += years * 366 * 24 * 3600 * 1_000_000;
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.members[&id].node
     }
 
     /// Gives a node an event, and lets everything that follows happen.
@@ -260,10 +289,10 @@ impl Cluster {
                     member.node.check_invariants();
                 }
             }
-            if let Some((from, to, envelope)) = self.wire.pop_front() {
+            if let Some((_, to, event)) = self.wire.pop_front() {
                 moved = true;
                 if let Some(member) = self.members.get_mut(&to) {
-                    member.node.handle(self.now, Event::Received { from, envelope });
+                    member.node.handle(self.now, event);
                 }
             }
             if !moved {
@@ -282,10 +311,23 @@ impl Cluster {
                 if let PeerMessage::ReadReply(reply) = &envelope.message {
                     self.last_read_outcome = Some(reply.outcome.clone());
                 }
+                if let PeerMessage::Gossip { bytes } = &envelope.message {
+                    self.gossip.push((id, to, bytes.clone()));
+                }
                 if !self.cut_links.contains(&(id, to)) {
-                    self.wire.push_back((id, to, envelope));
+                    self.wire.push_back((id, to, Event::Received { from: id, envelope }));
                 }
             }
+            Effect::Datagram { to, bytes } => {
+                assert!(bytes.len() <= 1100, "a datagram of {} bytes", bytes.len());
+                if !self.cut_links.contains(&(id, to)) {
+                    self.wire.push_back((id, to, Event::Datagram { from: id, bytes }));
+                }
+            }
+            Effect::MemberChanged { node, member } => {
+                self.told.insert((id, node), member);
+            }
+            Effect::LivenessChanged { .. } => {}
             Effect::Reply { client, reply } => {
                 let before = self.replies.insert(client, reply);
                 assert_eq!(before, None, "a request is answered once");

@@ -7,6 +7,7 @@ mod cluster;
 mod explains;
 mod gets;
 mod known;
+mod membership;
 mod puts;
 mod restarts;
 mod stores;

@@ -103,6 +103,26 @@ proptest! {
 }
 
 #[test]
+fn members_on_disk_read_back_and_nothing_else_is_taken_for_them() {
+    let mut members = Members::new();
+    assert_eq!(Members::decode(&members.encode()).as_ref(), Ok(&members));
+    for node in [7, 3, 9] {
+        members.merge_member(NodeId(node), &member(MemberStatus::Removed, node));
+    }
+    let bytes = members.encode();
+    assert_eq!(Members::decode(&bytes).as_ref(), Ok(&members));
+    assert_eq!(Members::decode(&bytes[..bytes.len() - 1]), Err(DecodeGossipError::Tag));
+    for other in [
+        GossipMessage::Digest([1; 16]),
+        GossipMessage::Summary(vec![]),
+        GossipMessage::Entries { entries: vec![], wanted: vec![NodeId(1)] },
+    ] {
+        let refused = Members::decode(&other.encode());
+        assert!(matches!(refused, Err(DecodeGossipError::Kind(_))), "{refused:?}");
+    }
+}
+
+#[test]
 fn the_bytes_are_what_they_were() {
     let entries = vec![(NodeId(0x0102), member(MemberStatus::Leaving, 3))];
     let message = GossipMessage::Entries { entries, wanted: vec![NodeId(4)] };
