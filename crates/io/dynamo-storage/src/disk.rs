@@ -1,7 +1,7 @@
 //! The engine on disk: RocksDB, set up so that it keeps the contract.
 //!
 //! - `options` says how it is laid out, each figure with its reason;
-//! - `recovery` opens it and finds out whether the log was whole, `log_tail` helps it;
+//! - `recovery` opens it and finds out whether everything is there, `log_tail` helps it;
 //! - `rebuild` copies what is readable out of damaged files;
 //! - `status` tells RocksDB's failures apart;
 //! - `scan` walks past damage; `free_space` keeps a reserve; `statistics` reads figures.
@@ -93,15 +93,15 @@ impl RocksDbEngine {
         }
     }
 
-    /// What was found of the log when this engine was opened, or at an earlier opening that nobody
-    /// has acknowledged.
+    /// What was found when this engine was opened, or at an earlier opening that nobody has
+    /// acknowledged.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         self.recovery
     }
 
-    /// Confirms that whatever [`Recovery::Shortened`] demands has been done durably; the next
-    /// opening will not report it again.
+    /// Confirms that whatever [`Recovery::Shortened`] or [`Recovery::Missing`] demands has been done
+    /// durably; the next opening will not report it again.
     ///
     /// # Errors
     /// The file system refuses.

@@ -15,8 +15,9 @@
 //! it. Such a replica is asked whether it would turn the version away as collected, and the version is
 //! left out if so (history 13).
 //!
-//! When too few replicas can be reached, fallbacks are asked as well (Paper §4.6). One of them counts
-//! only if it keeps a hint of the key: that it has none says nothing (history 14).
+//! When too few replicas can be reached, or too few have answered after a while, fallbacks are asked as
+//! well (Paper §4.6). One of them counts only if it keeps a hint of the key: that it has none says
+//! nothing (history 14).
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -46,6 +47,8 @@ pub struct GetPlan {
     pub at_once: u8,
     /// When one more replica is asked, counted from the start.
     pub hedge_delay: Duration,
+    /// When others, fallbacks last, are asked in place of those that have not answered.
+    pub stand_in_at: Instant,
     /// When the client gives up.
     pub deadline: Instant,
     /// How long late answers are awaited, after the client was answered, before repair.
@@ -163,6 +166,7 @@ pub struct Get {
     collected: BTreeSet<Dot>,
     fastest: Option<NodeId>,
     hedge_at: Option<Instant>,
+    stand_in_at: Option<Instant>,
     phase: Phase,
     effects: VecDeque<GetEffect>,
 }
@@ -172,6 +176,7 @@ impl Get {
     #[must_use]
     pub fn new(plan: GetPlan, now: Instant) -> Self {
         let hedge_at = Some(now + plan.hedge_delay);
+        let stand_in_at = Some(plan.stand_in_at);
         let at_once = plan.at_once.max(plan.needed);
         let mut get = Self {
             plan,
@@ -184,6 +189,7 @@ impl Get {
             collected: BTreeSet::new(),
             fastest: None,
             hedge_at,
+            stand_in_at,
             phase: Phase::Asking,
             effects: VecDeque::new(),
         };
@@ -226,6 +232,14 @@ impl Get {
                         self.effects.push_back(GetEffect::WantHedge);
                     }
                 }
+                if self.stand_in_at.is_some_and(|at| now >= at) {
+                    self.stand_in_at = None;
+                    let missing =
+                        usize::from(self.plan.needed).saturating_sub(self.whole().count());
+                    for _ in 0..missing {
+                        self.ask_next();
+                    }
+                }
             }
             Phase::Answered { repair_at } if now >= repair_at => self.repair(),
             Phase::Answered { .. } | Phase::Done => {}
@@ -237,7 +251,9 @@ impl Get {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Asking => {
-                Some(self.hedge_at.map_or(self.plan.deadline, |at| at.min(self.plan.deadline)))
+                let stand_in_at = self.stand_in_at.filter(|_| self.next < self.candidates());
+                let earlier = self.hedge_at.into_iter().chain(stand_in_at);
+                Some(earlier.fold(self.plan.deadline, Instant::min))
             }
             Phase::Answered { repair_at } => Some(repair_at),
             Phase::Done => None,
@@ -253,6 +269,11 @@ impl Get {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done && self.effects.is_empty()
+    }
+
+    /// How many nodes can be asked in all.
+    fn candidates(&self) -> usize {
+        self.plan.replicas.len() + self.plan.fallbacks.len()
     }
 
     fn ask_next(&mut self) -> bool {
@@ -324,7 +345,11 @@ impl Get {
             if self.answers.get(&node).is_some_and(|answer| !complete(answer)) {
                 self.answers.remove(&node);
             }
-            if self.phase == Phase::Asking {
+            // A fallback is asked in nobody's place while enough may still answer.
+            let fallback_is_next = self.next >= self.plan.replicas.len();
+            let enough = self.in_play() >= usize::from(self.plan.needed);
+            let needless = fallback_is_next && enough && self.stand_in_at.is_some();
+            if self.phase == Phase::Asking && !needless {
                 self.ask_next();
             }
         }
@@ -350,7 +375,7 @@ impl Get {
                 if self.whole().count() >= usize::from(self.plan.needed) {
                     self.try_to_answer(now);
                 } else if self.in_play() < usize::from(self.plan.needed)
-                    && self.next >= self.plan.replicas.len() + self.plan.fallbacks.len()
+                    && self.next >= self.candidates()
                 {
                     self.fail();
                 }

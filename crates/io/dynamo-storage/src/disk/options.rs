@@ -37,6 +37,10 @@ const BYTES_PER_SYNC: u64 = 1 << 20;
 pub struct OpenOptions {
     /// The database's directory, which should hold nothing else. Created if missing.
     pub directory: PathBuf,
+    /// Whether the owner has used this database before. If none is there then, it was lost, and the
+    /// one that is created in its place is reported as [`Recovery::Missing`](crate::Recovery).
+    /// `false` by default.
+    pub used_before: bool,
     /// The columns, in the order that [`Column`](crate::Column) numbers them. An existing database
     /// must be opened with all the columns it has; new ones are created.
     pub columns: Vec<ColumnSpec>,
@@ -60,6 +64,7 @@ impl OpenOptions {
     pub fn new(directory: impl Into<PathBuf>, columns: &[ColumnSpec]) -> Self {
         Self {
             directory: directory.into(),
+            used_before: false,
             columns: columns.to_vec(),
             cache_bytes: 256 << 20,
             write_buffer_bytes: 64 << 20,

@@ -56,7 +56,8 @@ fn copy_readable_rows(options: &OpenOptions, new: &Path) -> Result<(), OpenError
     tracing::warn!(directory = %options.directory.display(), "rebuilding a damaged database");
     let (db, _) = recovery::open_without_merging(options)?;
     let source = RocksDbEngine::assemble(db, options, Recovery::Shortened);
-    let new_options = OpenOptions { directory: new.to_path_buf(), ..options.clone() };
+    let new_options =
+        OpenOptions { directory: new.to_path_buf(), used_before: false, ..options.clone() };
     let (db, _) = recovery::open(&new_options)?;
     let target = RocksDbEngine::assemble(db, &new_options, Recovery::Clean);
     let failed = |detail: String| OpenError::Io { path: options.directory.clone(), detail };
@@ -87,7 +88,7 @@ fn copy_readable_rows(options: &OpenOptions, new: &Path) -> Result<(), OpenError
             .map_err(|error| failed(error.to_string()))?;
     }
     target.db.flush_wal(true).map_err(|error| failed(error.into_string()))?;
-    recovery::mark(new).map_err(|error| failed(error.to_string()))?;
+    recovery::mark(new, Recovery::Shortened).map_err(|error| failed(error.to_string()))?;
     tracing::warn!(damaged, "rebuilt; damaged rows and ranges were left out");
     Ok(())
 }
@@ -111,8 +112,7 @@ impl Places {
 
     fn put_new_in_place(&self) -> io::Result<()> {
         fs::rename(&self.new, &self.current)?;
-        let absolute = fs::canonicalize(&self.current)?;
-        absolute.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+        recovery::sync_parent(&self.current)
     }
 
     fn remove_old(&self) -> io::Result<()> {

@@ -5,6 +5,7 @@ mod columns;
 mod files;
 mod kill;
 mod log;
+mod missing;
 mod space;
 
 use std::fs;

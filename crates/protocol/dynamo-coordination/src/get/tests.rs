@@ -20,6 +20,7 @@ fn plan(needed: u8, at_once: u8) -> GetPlan {
         needed,
         at_once,
         hedge_delay: Duration::from_millis(5),
+        stand_in_at: Instant(500_000_000),
         deadline: Instant(2_000_000_000),
         repair_wait: Duration::from_millis(100),
     }
@@ -181,6 +182,10 @@ fn a_slow_answer_wants_a_hedge_once() {
     assert_eq!(effects(&mut get), [GetEffect::WantHedge]);
     get.handle(due, GetEvent::HedgeGranted);
     assert_eq!(asks(&effects(&mut get)), [B]);
+    let due = get.poll_timeout().expect("a timer");
+    assert_eq!(due, Instant(500_000_000), "silence is not taken for an answer until the deadline");
+    get.handle_timeout(due);
+    assert_eq!(asks(&effects(&mut get)), [C]);
     assert_eq!(get.poll_timeout(), Some(Instant(2_000_000_000)), "only the deadline is left");
 }
 
@@ -273,6 +278,16 @@ fn sloppy() -> Get {
     Get::new(GetPlan { replicas: vec![A], fallbacks, ..plan(2, 2) }, Instant::ZERO)
 }
 
+/// A get with r=2 that asks all three replicas at once, and two fallbacks.
+fn watchful() -> Get {
+    Get::new(GetPlan { fallbacks: vec![F, G], ..plan(2, 3) }, Instant::ZERO)
+}
+
+fn lost(get: &mut Get, node: NodeId) -> Vec<GetEffect> {
+    get.handle(Instant(1_000), GetEvent::Lost { node });
+    effects(get)
+}
+
 fn vetted(get: &mut Get, from: NodeId, collected: Vec<Dot>) -> Vec<GetEffect> {
     get.handle(Instant(2_000), GetEvent::Vetted { from, collected });
     effects(get)
@@ -283,6 +298,46 @@ fn answered(effects: &[GetEffect]) -> Option<&Record> {
         GetEffect::Answer { record, .. } => Some(record),
         _ => None,
     })
+}
+
+#[test]
+fn a_replica_that_is_lost_is_stood_in_for_once_too_few_are_left() {
+    let mut get = watchful();
+    assert_eq!(asks(&effects(&mut get)), [A, B, C]);
+    assert_eq!(lost(&mut get, C), [], "two may still answer");
+    assert_eq!(asks(&lost(&mut get, B)), [F]);
+    assert_eq!(asks(&answer(&mut get, F, ReadOutcome::NoHint)), [G]);
+    answer(&mut get, A, whole(record(&[1], b"v")));
+    let told = answer(&mut get, G, whole(record(&[1], b"v")));
+    assert_eq!(answered(&told), Some(&record(&[1], b"v")));
+}
+
+#[test]
+fn replicas_that_stay_silent_are_stood_in_for_after_a_while() {
+    let mut get = watchful();
+    effects(&mut get);
+    answer(&mut get, A, whole(record(&[1], b"v")));
+    get.handle_timeout(get.poll_timeout().unwrap());
+    assert_eq!(effects(&mut get), [], "no replica is left for a hedge");
+    let at = get.poll_timeout().unwrap();
+    assert_eq!(at, Instant(500_000_000));
+    get.handle_timeout(at);
+    assert_eq!(asks(&effects(&mut get)), [F]);
+    assert_eq!(asks(&answer(&mut get, F, ReadOutcome::NoHint)), [G], "F has not helped");
+    let told = answer(&mut get, G, whole(record(&[1], b"v")));
+    assert_eq!(answered(&told), Some(&record(&[1], b"v")));
+}
+
+#[test]
+fn silence_beyond_the_last_fallback_ends_with_the_deadline() {
+    let mut get = watchful();
+    effects(&mut get);
+    get.handle_timeout(Instant(5_000_000));
+    get.handle_timeout(Instant(500_000_000));
+    assert_eq!(asks(&effects(&mut get)), [F, G]);
+    assert_eq!(get.poll_timeout(), Some(Instant(2_000_000_000)));
+    get.handle_timeout(Instant(2_000_000_000));
+    assert_eq!(effects(&mut get), [GetEffect::Failed { reached: 0, needed: 2 }]);
 }
 
 #[test]

@@ -49,8 +49,10 @@ impl Node {
             Err(failure) => return self.get_failed(purpose, failure),
         };
         let (partition, replicas) = self.reachable_replicas(Position::of_object(&name));
-        let sloppy = replicas.len() < usize::from(needed) && !options.strict;
-        let fallbacks = if sloppy { self.healthy_fallbacks(partition) } else { Vec::new() };
+        let mut fallbacks =
+            if options.strict { Vec::new() } else { self.healthy_fallbacks(partition) };
+        // No more of them than that can be among the first N healthy nodes.
+        fallbacks.truncate(usize::from(self.config.layout.replication().get()));
         let asked: Vec<NodeId> = replicas.iter().chain(&fallbacks).copied().collect();
         if let Err(failure) = enough(&asked, needed) {
             return self.get_failed(purpose, failure);
@@ -65,6 +67,7 @@ impl Node {
             needed,
             at_once,
             hedge_delay: self.read_latency.p95().max(self.config.timing.hedge_delay_min),
+            stand_in_at: self.now.monotonic + self.config.timing.stand_in_delay,
             deadline,
             repair_wait: self.config.timing.read_repair_wait,
         };
