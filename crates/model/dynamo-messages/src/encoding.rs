@@ -20,11 +20,13 @@
 //! frame).
 
 mod archive;
+mod compact;
 mod error;
 mod explanation;
 mod fields;
 mod numbers;
 mod peer;
+mod repair;
 mod reply;
 mod request;
 

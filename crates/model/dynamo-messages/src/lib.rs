@@ -1,7 +1,8 @@
 //! Every message that clients and nodes exchange, and its bytes on the wire.
 //!
 //! [`client`] holds what a client may ask and what it is told; HTTP and the native protocol speak
-//! of the same values. [`peer`] holds what nodes tell each other. [`encoding`] is the only place
+//! of the same values. [`peer`] holds what nodes tell each other,
+//! [`repair`] that part of it by which replicas find in what they differ. [`encoding`] is the only place
 //! that knows wire bytes: rkyv with validation, flat types only, behind the frame that
 //! `dynamo-transport` checks. A record's canonical bytes belong to `dynamo-versioning` and travel
 //! as they are.
@@ -15,18 +16,20 @@ extern crate alloc;
 pub mod client;
 pub mod encoding;
 pub mod peer;
+pub mod repair;
 
 pub use client::{
-    ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation, ObjectReply,
-    Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView, SiblingReply,
-    SiblingView,
+    ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation,
+    ObjectReply, Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView,
+    SiblingReply, SiblingView,
 };
 pub use encoding::{
     ClientFrame, DecodeError, FieldError, PROTOCOL_VERSION, decode_client, decode_peer,
     encode_client, encode_peer,
 };
 pub use peer::{
-    AskCollected, ClockReport, Envelope, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead,
-    ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey,
-    WriteOutcome,
+    AskCollected, ClockReport, Envelope, HintFor, KnownRequest, OperationId, PeerMessage,
+    PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply,
+    ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
+pub use repair::RepairMessage;

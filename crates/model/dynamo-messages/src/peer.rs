@@ -3,12 +3,11 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use dynamo_types::{
-    Bucket, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId,
-};
+use dynamo_types::{Bucket, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId};
 use dynamo_versioning::{BodyDigest, Dot, DotSet, Hlc, Record};
 
 use crate::client::{Mutation, Reply};
+use crate::repair::RepairMessage;
 
 /// Names one operation of the sending node; its reply repeats it. Unique within a process and,
 /// because each process starts at a random number, between the processes of a node.
@@ -93,6 +92,8 @@ pub enum PeerMessage {
         /// The sender's number.
         number: u64,
     },
+    /// Find in which records we differ, and exchange them.
+    Repair(RepairMessage),
 }
 
 /// A question whether versions that a get met at one replica, and not at this one, are collected

@@ -60,6 +60,15 @@ pub enum FieldError {
     /// Not the canonical bytes of a set of dots.
     #[error(transparent)]
     Dots(#[from] DecodeDotSetError),
+    /// The bytes end inside the field.
+    #[error("the bytes end too early")]
+    Short,
+    /// A number is written with more bytes than it needs, or does not fit 64 bits.
+    #[error("a number is not written in its shortest form")]
+    Overlong,
+    /// Something follows the last field.
+    #[error("{0} bytes follow")]
+    Trailing(usize),
     /// Not text.
     #[error(transparent)]
     Text(#[from] Utf8Error),

@@ -23,6 +23,13 @@ pub(super) mod kind {
     pub(in crate::encoding) const CLOCK_REPORTS: u8 = 14;
     pub(in crate::encoding) const CLOCK_REPORTS_STORED: u8 = 15;
 
+    pub(in crate::encoding) const REPAIR_ROOTS: u8 = 24;
+    pub(in crate::encoding) const REPAIR_ROOTS_ANSWER: u8 = 25;
+    pub(in crate::encoding) const REPAIR_QUESTION: u8 = 26;
+    pub(in crate::encoding) const REPAIR_ANSWER: u8 = 27;
+    pub(in crate::encoding) const REPAIR_STATE_BY_INITIATOR: u8 = 28;
+    pub(in crate::encoding) const REPAIR_STATE_BY_RESPONDER: u8 = 29;
+
     pub(in crate::encoding) const REQUEST_GET: u8 = 64;
     pub(in crate::encoding) const REQUEST_MUTATE: u8 = 65;
     pub(in crate::encoding) const REQUEST_LIST: u8 = 66;

@@ -12,11 +12,13 @@ use super::archive::{Head, read};
 use super::error::{DecodeError, FieldError};
 use super::fields::{Fields, NameWire, PlaceWire};
 use super::numbers::{durability, durability_number, kind};
+use super::repair;
 use super::reply::{self, BUCKETS_MAX, SIBLINGS_MAX};
 use super::request::{MutationWire, mutation_bytes};
 use crate::peer::{
-    AskCollected, ClockReport, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
-    ReplicaScan, ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
+    AskCollected, ClockReport, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace,
+    ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite,
+    ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
 
 /// A scan answers a page of a listing, with some keys more to make up for those that turn out
@@ -175,6 +177,7 @@ struct ClockReportsStoredWire {
 pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
     let mut head;
     match message {
+        PeerMessage::Repair(message) => return repair::encode(hlc, message),
         PeerMessage::Write(write) => {
             let pieces: Vec<Bytes> = write.pieces.iter().map(Record::encode).collect();
             head = Head::new(kind::WRITE, hlc, lengths(&pieces) + key_bytes(&write.name));
@@ -447,6 +450,9 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
         kind::CLOCK_REPORTS_STORED => {
             let (wire, _) = read::<ClockReportsStoredWire>("clock reports stored", body, frame)?;
             Ok(PeerMessage::ClockReportsStored { number: wire.number.to_native() })
+        }
+        kind if repair::is_repair(kind) => {
+            Ok(PeerMessage::Repair(repair::decode(kind, body, frame)?))
         }
         _ => Err(DecodeError::UnknownKind { kind }),
     }

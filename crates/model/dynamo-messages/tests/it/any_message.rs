@@ -11,6 +11,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::repair_messages::repair_message;
+
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
 }
@@ -27,7 +29,7 @@ fn key() -> impl Strategy<Value = Key> {
     vec(any::<u8>(), 1..60).prop_map(|key| Key::new(key).unwrap())
 }
 
-fn name() -> impl Strategy<Value = ObjectName> {
+pub(crate) fn name() -> impl Strategy<Value = ObjectName> {
     (bucket(), key()).prop_map(|(bucket, key)| ObjectName { bucket, key })
 }
 
@@ -292,6 +294,11 @@ fn known() -> impl Strategy<Value = Option<KnownRequest>> {
 }
 
 fn peer_message() -> impl Strategy<Value = PeerMessage> {
+    let repair = repair_message().prop_map(PeerMessage::Repair);
+    prop_oneof![8 => other_peer_message(), 4 => repair]
+}
+
+fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
     let hint = option::of(any::<(u64, bool)>().prop_map(|(intended, acknowledging)| HintFor {
         intended: NodeId(intended),
         acknowledging,
@@ -302,13 +309,14 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
     let read_reply = (operation(), read_outcome(), known(), any::<u64>(), any::<u32>());
     let scan =
         (operation(), any::<u16>(), bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
-    let report = (any::<u16>(), any::<u64>(), vec(any_dot(), 0..9)).prop_map(
-        |(partition, member, dots)| ClockReport {
-            partition: PartitionId(partition),
-            member: NodeId(member),
-            dots: dots.into_iter().collect(),
-        },
-    );
+    let report =
+        (any::<u16>(), any::<u64>(), vec(any_dot(), 0..9)).prop_map(|(partition, member, dots)| {
+            ClockReport {
+                partition: PartitionId(partition),
+                member: NodeId(member),
+                dots: dots.into_iter().collect(),
+            }
+        });
     let scanned = (key(), record()).prop_map(|(key, record)| ScannedKey { key, record });
     let scan_reply = (operation(), vec(scanned, 0..4), place(), any::<bool>());
     prop_oneof![

@@ -6,5 +6,6 @@
 mod any_message;
 mod golden;
 mod junk;
+mod repair_messages;
 mod round_trip;
 mod samples;

@@ -7,6 +7,8 @@ use dynamo_messages::*;
 use dynamo_types::*;
 use dynamo_versioning::{BodyDigest, Content, Dot, DotSet, Hlc, Record, Sibling, VersionsDigest};
 
+use crate::repair_messages;
+
 pub(crate) fn name() -> ObjectName {
     ObjectName { bucket: Bucket::new("carts").unwrap(), key: Key::new("customer/42").unwrap() }
 }
@@ -30,7 +32,7 @@ fn dot() -> Dot {
     Dot::new(ActorId(0xaaaa_bbbb_cccc_dddd), 7)
 }
 
-fn record() -> Record {
+pub(crate) fn record() -> Record {
     let mut context = DotSet::new();
     context.insert_interval(dot().actor, 4, 7);
     let sibling = Sibling {
@@ -58,7 +60,7 @@ fn mutation() -> Mutation {
 pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
     let operation = OperationId(0x0102_0304_0506_0708);
     let place = || Some((Position(1 << 100), Key::new("k").unwrap()));
-    vec![
+    let mut messages = vec![
         (
             "write",
             PeerMessage::Write(ReplicaWrite {
@@ -163,7 +165,9 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             },
         ),
         ("clock_reports_stored", PeerMessage::ClockReportsStored { number: 17 }),
-    ]
+    ];
+    messages.extend(repair_messages::samples());
+    messages
 }
 
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
