@@ -29,11 +29,13 @@ pub enum PlantedBug {
     HintAndOwnCopyCountTwice,
     /// A get shows what one replica or hint has, without asking another one whether it was deleted.
     HintsReadWithoutAsking,
+    /// Clocks are joined after an exchange that left something out.
+    PartialExchangeJoinsClocks,
 }
 
 impl PlantedBug {
     /// All planted bugs.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforeSync,
         Self::ExtendAfterRestart,
         Self::LwwInMerge,
@@ -45,6 +47,7 @@ impl PlantedBug {
         Self::ActorReusedAfterRestart,
         Self::HintAndOwnCopyCountTwice,
         Self::HintsReadWithoutAsking,
+        Self::PartialExchangeJoinsClocks,
     ];
 
     /// The name on the command line.
@@ -62,6 +65,7 @@ impl PlantedBug {
             Self::ActorReusedAfterRestart => "actor_reused_after_restart",
             Self::HintAndOwnCopyCountTwice => "hint_and_own_copy_count_twice",
             Self::HintsReadWithoutAsking => "hints_read_without_asking",
+            Self::PartialExchangeJoinsClocks => "partial_exchange_joins_clocks",
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Background convergence of replicas.
 //!
 //! - [`read_repair`]: what a get saw to be behind is sent what it lacks.
-//! - [`anti_entropy`]: two replicas of a partition find the records in which they differ, though
-//!   nobody reads them. **Not wired into the node yet**: its messages have no bytes on the wire, and
-//!   nothing starts a session.
+//! - [`anti_entropy`]: the replicas of a partition find the records in which they differ, though
+//!   nobody reads them, and exchange those. **Not wired into the node yet.**
 //!
 //! Hinted handoff is not here yet.
 //!
 //! Repair decides what to send and to whom. It neither sends nor stores, and the replica that
-//! receives applies protocol rule 4 as to any delayed message.
+//! receives applies protocol rule 4.
 #![no_std]
 
 extern crate alloc;
@@ -16,4 +15,5 @@ extern crate alloc;
 pub mod anti_entropy;
 pub mod read_repair;
 
+pub use anti_entropy::{AntiEntropy, AntiEntropyConfig, AntiEntropyEffect, AntiEntropyEvent};
 pub use read_repair::{ReadRepair, RepairWrite};

@@ -5,9 +5,13 @@ use alloc::vec::Vec;
 use dynamo_merkle::iblt::{
     DecodeError, Decoder, Difference, DuplicateItem, ItemId, ItemSet, Progress, Symbol,
 };
+use dynamo_messages::repair::LeafTotals;
 
-use super::message::{LeafTotals, is_list_shorter, low_half};
-use super::session::LEAF_ITEMS_MAX;
+use super::finding::LEAF_ITEMS_MAX;
+
+/// What an item of a list takes on the wire, and what a symbol usually does.
+const ITEM_BYTES: u64 = 8;
+const SYMBOL_BYTES: u64 = 13;
 
 /// The first symbols of a leaf: enough for two differences, no more than the sums above it take.
 pub(super) const FIRST_SYMBOLS: u32 = 4;
@@ -47,15 +51,25 @@ impl LeafSolver {
         Step::Symbols(usual.max(FIRST_SYMBOLS))
     }
 
-    /// Symbols came.
-    pub(super) fn symbols(&mut self, totals: Option<LeafTotals>, symbols: &[Symbol]) -> Step {
+    /// Symbols came, in their bytes.
+    pub(super) fn symbols(&mut self, totals: Option<LeafTotals>, mut bytes: &[u8]) -> Step {
         self.theirs = self.theirs.or(totals);
         let Some(theirs) = self.theirs else { return Step::Failed };
         // Without this a peer could have us ask forever.
-        if symbols.is_empty() || self.is_list_asked || theirs.items as usize > LEAF_ITEMS_MAX {
+        if bytes.is_empty() || self.is_list_asked || theirs.items as usize > LEAF_ITEMS_MAX {
             return Step::Failed;
         }
-        match self.decoder.receive(symbols) {
+        let mut symbols = Vec::with_capacity(bytes.len() / SYMBOL_BYTES as usize);
+        for number in self.decoder.received().. {
+            if bytes.is_empty() {
+                break;
+            }
+            match Symbol::read(&mut bytes, number, theirs.items) {
+                Ok(symbol) => symbols.push(symbol),
+                Err(_) => return self.list_instead(),
+            }
+        }
+        match self.decoder.receive(&symbols) {
             Err(DecodeError::TooMany | DecodeError::Nonsense { .. }) => self.list_instead(),
             Ok(Progress::Done) => {
                 let difference = self.decoder.difference();
@@ -98,6 +112,11 @@ impl LeafSolver {
         Step::List
     }
 
+    /// The set that was compared.
+    pub(super) fn ours(&self) -> &ItemSet {
+        self.decoder.ours()
+    }
+
     pub(super) fn received(&self) -> u32 {
         self.decoder.received()
     }
@@ -112,4 +131,15 @@ impl LeafSolver {
         let guessed = u32::try_from(guessed).unwrap_or(u32::MAX).min(received.saturating_mul(3));
         guessed.max(received.saturating_add(step))
     }
+}
+
+/// Whether a list of so many items is no longer than so many symbols.
+pub(super) fn is_list_shorter(items: u32, symbols: u32) -> bool {
+    u64::from(items) * ITEM_BYTES <= u64::from(symbols) * SYMBOL_BYTES
+}
+
+/// The low 32 bits.
+pub(super) fn low_half(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }

@@ -1,31 +1,43 @@
 //! The side that answers.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use dynamo_merkle::iblt::{Encoder, ItemId, SYMBOLS_MAX, Salt};
-use dynamo_merkle::{NodePath, Sum, SumTree};
-use dynamo_types::{Instant, ObjectName};
+use dynamo_merkle::{NodePath, Sum};
+use dynamo_messages::repair::{Answer, LeafTotals, Opening, Question, SessionId, ShortId, Unable};
+use dynamo_types::ObjectName;
 
-use super::message::{
-    Answer, LeafTotals, Opening, Question, ShortId, Unable, is_list_shorter, low_half,
+use super::event::LeafItem;
+use super::finding::{
+    Effect, Event, FindingConfig, LEAF_ITEMS_MAX, NameKey, Outcome, ScannedLeaf, Snapshot,
+    differing,
 };
-use super::session::{Effect, Event, LeafItem, Outcome, SessionConfig, differing, set_of};
+use super::leaf_solver::{is_list_shorter, low_half};
+
+/// Items that the initiator wants and has not settled yet, 12 bytes each: what honest initiators
+/// keep, and a leaf more.
+const WANTED_MAX: usize = (1 << 17) + LEAF_ITEMS_MAX;
 
 /// The machine that answers: create it when a session is opened, carry out every effect from
 /// [`poll_effect`](Self::poll_effect) until there is none, pass in questions and leaves with
-/// [`handle`](Self::handle), call [`handle_timeout`](Self::handle_timeout) when
-/// [`poll_timeout`](Self::poll_timeout) says so, and drop it after [`Effect::Ended`].
+/// [`handle`](Self::handle), and drop it after its last effect.
 #[derive(Debug)]
 pub struct Responder {
-    config: SessionConfig,
+    config: FindingConfig,
     salt: Salt,
-    tree: SumTree,
+    mine: Snapshot,
     /// Where the compared leaves are.
     depth: u8,
-    /// At most twice `leaves_at_once`.
+    /// At most twice `leaves_at_once`, and none more while there is no room.
     leaves: BTreeMap<NodePath, Leaf>,
-    deadline: Instant,
+    has_room: bool,
+    /// Leaves that are solved and not settled; as many as have differing sums.
+    solved: BTreeMap<NodePath, Solved>,
+    /// The items in `solved`; at most `WANTED_MAX`.
+    wanted: usize,
     outcome: Outcome,
     is_done: bool,
     effects: VecDeque<Effect<Answer>>,
@@ -37,9 +49,9 @@ enum Leaf {
     /// Its records are read to make symbols up to a number, or the whole list.
     Reading(Wanted),
     /// Symbols are made as they are asked for.
-    Encoding { encoder: Encoder, scanned: Sum },
+    Encoding { encoder: Encoder, names: Vec<NameKey>, scanned: Sum },
     /// Its records are read to settle what differs.
-    Settling { wanted: Vec<ShortId>, offered: Vec<(ShortId, ObjectName)> },
+    Settling(Settling),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,61 +60,92 @@ enum Wanted {
     List,
 }
 
+/// What the initiator wanted of a leaf when it was solved.
+#[derive(Debug, Default)]
+struct Solved {
+    /// Under which name each item was, in the initiator's order.
+    names: Vec<NameKey>,
+    /// About how many items of the leaf it asked since.
+    settled: u32,
+}
+
+#[derive(Debug)]
+struct Settling {
+    from: u32,
+    wanted: Vec<NameKey>,
+    offered: Vec<(ItemId, ObjectName)>,
+}
+
 impl Responder {
-    /// A session was opened. The tree is as it is now, and stays so for this session.
+    /// A session was opened.
     #[must_use]
-    pub fn new(now: Instant, config: SessionConfig, tree: SumTree, opening: Opening) -> Self {
-        let mut outcome = Outcome::default();
-        outcome.traffic.count(Question::Open(opening).cost());
+    pub fn new(
+        config: FindingConfig,
+        session: SessionId,
+        mine: Snapshot,
+        opening: Opening,
+    ) -> Self {
+        let depth = mine.tree.depth().min(opening.depth);
         let mut responder = Self {
             config,
-            salt: opening.salt,
-            depth: tree.depth().min(opening.depth),
-            tree,
+            salt: Salt(session.0),
+            depth,
             leaves: BTreeMap::new(),
-            deadline: now,
-            outcome,
+            has_room: true,
+            solved: BTreeMap::new(),
+            wanted: 0,
+            outcome: Outcome::default(),
             is_done: false,
             effects: VecDeque::new(),
+            mine,
         };
-        responder.deadline = responder.deadline_from(now);
-        if responder.depth > 0 {
-            responder.answer_sums(&[NodePath::ROOT]);
+        let ours = responder.mine.clock.clone();
+        if responder.mine.tree.root() == opening.root {
+            responder.answer(Answer::Agreed { clock: ours });
+            responder.outcome.complete = true;
+            responder.is_done = true;
+            responder.effects.push_back(Effect::Agreed { clock: opening.clock.clone() });
+        } else {
+            let below = responder.mine.tree.children(NodePath::ROOT).filter(|_| depth > 0);
+            responder.answer(Answer::Opened {
+                depth: responder.mine.tree.depth(),
+                clock: ours,
+                sums: below.map(Box::new),
+            });
+            responder.effects.push_back(Effect::Opened { clock: opening.clock.clone() });
         }
+        responder.outcome.traffic.count(Question::Open(opening).cost());
         responder
     }
 
     /// Something happened.
-    pub fn handle(&mut self, now: Instant, event: Event<Question>) {
+    pub fn handle(&mut self, event: Event<Question>) {
         if self.is_done {
             return;
         }
         match event {
             Event::Received(question) => {
-                self.deadline = self.deadline_from(now);
                 self.outcome.traffic.count(question.cost());
                 self.handle_question(question);
             }
             Event::Leaf { leaf, items } => self.handle_leaf(leaf, &items),
             Event::LeafUnreadable { leaf } => {
-                if self.leaves.remove(&leaf).is_some() {
+                if matches!(self.leaves.get(&leaf), Some(Leaf::Reading(_) | Leaf::Settling(_))) {
                     self.unable(leaf, Unable::Unreadable);
                 }
             }
         }
     }
 
-    /// Ends the session if the initiator has been silent for too long.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if !self.is_done && now >= self.deadline {
-            self.end(false);
-        }
+    /// Whether there is room for one leaf more than this responder has under way.
+    pub fn set_room(&mut self, has_room: bool) {
+        self.has_room = has_room;
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// Leaves read or encoded now.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        (!self.is_done).then_some(self.deadline)
+    pub fn leaves_held(&self) -> usize {
+        self.leaves.len()
     }
 
     /// What shall be done next.
@@ -110,9 +153,10 @@ impl Responder {
         self.effects.pop_front()
     }
 
-    /// The initiator is silent during its pause, and may wait for its own disk before and after.
-    fn deadline_from(&self, now: Instant) -> Instant {
-        now + self.config.pause + self.config.patience * 2
+    /// How it went so far.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
     }
 
     fn handle_question(&mut self, question: Question) {
@@ -124,75 +168,137 @@ impl Responder {
                 self.handle_wanted(leaf, Wanted::SymbolsUntil(until));
             }
             Question::List { leaf } => self.handle_wanted(leaf, Wanted::List),
-            Question::Solved { leaf, agrees } => {
-                let held = self.leaves.remove(&leaf);
-                self.outcome.leaves += 1;
-                if let Some(Leaf::Encoding { scanned, .. }) = held
-                    && agrees
-                {
+            Question::Solved { leaf, wanted } => self.handle_solved(leaf, &wanted),
+            Question::Agrees { leaf } => {
+                if let Some(Leaf::Encoding { scanned, .. }) = self.leaves.get(&leaf) {
+                    self.outcome.leaves += 1;
+                    let scanned = *scanned;
+                    self.leaves.remove(&leaf);
                     self.effects.push_back(Effect::LeafAgrees { leaf, scanned });
                 }
             }
-            Question::Settle { leaf, wanted, offered } => {
-                self.outcome.found += (wanted.len() + offered.len()) as u64;
-                if self.has_room(leaf) {
-                    self.read(leaf, Leaf::Settling { wanted, offered });
-                }
+            Question::Leave { leaf } => self.forget(leaf),
+            Question::Settle { leaf, from, wanted, offered, last } => {
+                self.handle_settle(leaf, from, &wanted, offered, last);
             }
-            Question::Close => self.end(true),
+            Question::Close => {
+                self.is_done = true;
+                self.leaves.clear();
+                self.solved.clear();
+                self.outcome.complete = self.outcome.unresolved == 0;
+                self.effects.push_back(Effect::Ended(self.outcome));
+            }
         }
     }
 
     fn answer_sums(&mut self, nodes: &[NodePath]) {
         // A node that has no children here was never differing: no honest question names it.
         let below = nodes.iter().filter(|node| node.depth() < self.depth);
-        let sums = below.filter_map(|node| Some((*node, self.tree.children(*node)?))).collect();
+        let sums =
+            below.filter_map(|node| Some((*node, self.mine.tree.children(*node)?))).collect();
         self.answer(Answer::Sums { sums });
     }
 
     fn handle_wanted(&mut self, leaf: NodePath, wanted: Wanted) {
-        if let Some(Leaf::Encoding { .. }) = self.leaves.get(&leaf) {
-            self.answer_wanted(leaf, wanted);
-        } else if self.has_room(leaf) {
-            self.read(leaf, Leaf::Reading(wanted));
+        match self.leaves.get(&leaf) {
+            Some(Leaf::Encoding { .. }) => self.answer_wanted(leaf, wanted),
+            // A leaf that is being read is not read twice.
+            Some(Leaf::Reading(_)) => {
+                self.leaves.insert(leaf, Leaf::Reading(wanted));
+            }
+            Some(Leaf::Settling(_)) => {}
+            None => self.read(leaf, Leaf::Reading(wanted)),
         }
     }
 
-    /// Whether a leaf can be read; says why not otherwise.
-    fn has_room(&mut self, leaf: NodePath) -> bool {
-        let is_new = !self.leaves.contains_key(&leaf);
+    fn handle_solved(&mut self, leaf: NodePath, wanted: &[ShortId]) {
+        let (encoder, names) = match self.leaves.remove(&leaf) {
+            Some(Leaf::Encoding { encoder, names, .. }) => (encoder, names),
+            Some(other) => {
+                self.leaves.insert(leaf, other);
+                return; // doubled
+            }
+            None => return,
+        };
+        self.outcome.leaves += 1;
+        self.outcome.found += wanted.len() as u64;
+        if self.wanted + wanted.len() > WANTED_MAX {
+            return self.unable(leaf, Unable::Busy);
+        }
+        let mut by_item: BTreeMap<ShortId, Option<NameKey>> =
+            wanted.iter().map(|item| (*item, None)).collect();
+        for (item, name) in encoder.set().items().iter().zip(names) {
+            if let Some(found) = by_item.get_mut(&ShortId::from(*item))
+                && found.replace(name).is_some()
+            {
+                // Two items here look like the one that is wanted.
+                return self.unable(leaf, Unable::Duplicates);
+            }
+        }
+        let names: Option<Vec<NameKey>> =
+            wanted.iter().map(|item| by_item.get(item).copied().flatten()).collect();
+        // An item that was never here is in no honest question.
+        let Some(names) = names else { return self.unable(leaf, Unable::NoLeaf) };
+        self.wanted += names.len();
+        self.solved.insert(leaf, Solved { names, settled: 0 });
+    }
+
+    fn handle_settle(
+        &mut self,
+        leaf: NodePath,
+        from: u32,
+        wanted: &[bool],
+        offered: Vec<(ItemId, ObjectName)>,
+        last: bool,
+    ) {
+        if self.leaves.contains_key(&leaf) {
+            return; // doubled, or asked too early
+        }
+        let Some(solved) = self.solved.get_mut(&leaf) else {
+            return self.unable(leaf, Unable::NoLeaf);
+        };
+        if solved.settled != from {
+            return; // doubled
+        }
+        let first = (from as usize).min(solved.names.len());
+        let Some(names) = solved.names[first..].get(..wanted.len()) else {
+            return self.unable(leaf, Unable::NoLeaf);
+        };
+        let wanted_names =
+            names.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(name, _)| *name);
+        let settling = Settling { from, wanted: wanted_names.collect(), offered };
+        let count = wanted.len() + settling.offered.len();
+        solved.settled = from.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        if last {
+            self.forget_solved(leaf);
+        }
+        self.outcome.found += settling.offered.len() as u64;
+        self.read(leaf, Leaf::Settling(settling));
+    }
+
+    /// Has the records of a leaf read, if there is room.
+    fn read(&mut self, leaf: NodePath, purpose: Leaf) {
         if leaf.depth() != self.depth {
             self.unable(leaf, Unable::NoLeaf);
-            false
-        } else if is_new && self.leaves.len() >= self.config.leaves_at_once * 2 {
+        } else if !self.has_room || self.leaves.len() >= self.config.leaves_at_once * 2 {
             self.unable(leaf, Unable::Busy);
-            false
         } else {
-            true
-        }
-    }
-
-    /// A leaf that is being read is not read twice: whatever the records are for, they come.
-    fn read(&mut self, leaf: NodePath, purpose: Leaf) {
-        let before = self.leaves.insert(leaf, purpose);
-        if !matches!(before, Some(Leaf::Reading(_) | Leaf::Settling { .. })) {
+            self.leaves.insert(leaf, purpose);
             self.effects.push_back(Effect::NeedLeaf { leaf });
         }
     }
 
     fn handle_leaf(&mut self, leaf: NodePath, items: &[LeafItem]) {
         match self.leaves.remove(&leaf) {
-            Some(Leaf::Reading(wanted)) => match set_of(self.salt, items) {
-                Ok((set, scanned)) => {
+            Some(Leaf::Reading(wanted)) => match ScannedLeaf::of(self.salt, items) {
+                Ok(ScannedLeaf { set, names, sum: scanned }) => {
                     let encoder = Encoder::new(set);
-                    self.leaves.insert(leaf, Leaf::Encoding { encoder, scanned });
+                    self.leaves.insert(leaf, Leaf::Encoding { encoder, names, scanned });
                     self.answer_wanted(leaf, wanted);
                 }
                 Err(why) => self.unable(leaf, why),
             },
-            Some(Leaf::Settling { wanted, offered }) => {
-                self.settle(leaf, &wanted, &offered, items);
-            }
+            Some(Leaf::Settling(settling)) => self.settle(leaf, &settling, items),
             Some(encoding @ Leaf::Encoding { .. }) => {
                 self.leaves.insert(leaf, encoding);
             }
@@ -205,11 +311,17 @@ impl Responder {
         let items = u32::try_from(encoder.set().len()).expect("at most LEAF_ITEMS_MAX");
         let answer = match wanted {
             Wanted::SymbolsUntil(until) if !is_list_shorter(items, until.min(SYMBOLS_MAX)) => {
-                let first = encoder.made() == 0;
+                let made = encoder.made();
+                if until <= made {
+                    return; // doubled
+                }
                 let totals =
-                    first.then(|| LeafTotals { items, sum: low_half(encoder.set().sum()) });
-                let symbols = encoder.batch(until.saturating_sub(encoder.made()));
-                Answer::Symbols { leaf, totals, symbols }
+                    (made == 0).then(|| LeafTotals { items, sum: low_half(encoder.set().sum()) });
+                let mut symbols = Vec::new();
+                for (number, symbol) in (made..).zip(encoder.batch(until - made)) {
+                    symbol.write(number, items, &mut symbols);
+                }
+                Answer::Symbols { leaf, totals, symbols: Bytes::from(symbols) }
             }
             Wanted::SymbolsUntil(_) | Wanted::List => {
                 self.outcome.lists += 1;
@@ -219,53 +331,54 @@ impl Responder {
         self.answer(answer);
     }
 
-    /// The records were read after the pause, so what changed meanwhile is not in them.
-    fn settle(
-        &mut self,
-        leaf: NodePath,
-        wanted: &[ShortId],
-        offered: &[(ShortId, ObjectName)],
-        items: &[LeafItem],
-    ) {
-        let mut names: BTreeMap<ShortId, Option<ObjectName>> =
-            wanted.iter().map(|id| (*id, None)).collect();
-        let offered_names: BTreeMap<ShortId, &ObjectName> =
-            offered.iter().map(|(id, name)| (*id, name)).collect();
-        let mut arrived = BTreeSet::new();
+    /// The records were read after the pause. Only what is the very same on both sides now is
+    /// settled; all else is exchanged under its name, whatever has become of it.
+    fn settle(&mut self, leaf: NodePath, settling: &Settling, items: &[LeafItem]) {
+        let mut names: BTreeMap<NameKey, Option<ObjectName>> =
+            settling.wanted.iter().map(|name| (*name, None)).collect();
+        let offered: BTreeSet<(&ObjectName, ItemId)> =
+            settling.offered.iter().map(|(id, name)| (name, *id)).collect();
+        let mut arrived: BTreeSet<&ObjectName> = BTreeSet::new();
         for item in items {
-            let id = ItemId::of(self.salt, item.digest).into();
-            if let Some(name) = names.get_mut(&id) {
+            let id = ItemId::of(self.salt, item.digest);
+            if let Some((name, _)) = offered.get(&(&item.name, id)) {
+                arrived.insert(name);
+            } else if let Some(name) = names.get_mut(&NameKey::at(item.position)) {
                 *name = Some(item.name.clone());
             }
-            if offered_names.get(&id).is_some_and(|name| **name == item.name) {
-                arrived.insert(id);
-            }
         }
-        let there = offered.iter().filter(|(id, _)| !arrived.contains(id));
-        let records = differing(names.values().flatten(), there.map(|(_, name)| name));
-        let gone = names.values().filter(|name| name.is_none()).count();
+        let there = settling.offered.iter().map(|(_, name)| name);
+        let still_there = there.filter(|name| !arrived.contains(name));
+        let records = differing(names.values().flatten(), still_there);
+        let named: Vec<Option<ObjectName>> =
+            settling.wanted.iter().map(|name| names.get(name).cloned().flatten()).collect();
+        let gone = named.iter().filter(|name| name.is_none()).count();
         self.outcome.settled += (gone + arrived.len()) as u64;
-        let named = wanted.iter().map(|id| names.get(id).cloned().flatten()).collect();
-        self.answer(Answer::Settled { leaf, named, arrived: arrived.into_iter().collect() });
+        let arrived = settling.offered.iter().map(|(_, name)| arrived.contains(name)).collect();
+        self.answer(Answer::Settled { leaf, from: settling.from, named, arrived });
         if !records.is_empty() {
             self.effects.push_back(Effect::Differ { leaf, records });
         }
     }
 
     fn unable(&mut self, leaf: NodePath, why: Unable) {
+        self.forget(leaf);
         self.outcome.unresolved += 1;
         self.answer(Answer::Unable { leaf, why });
+    }
+
+    fn forget(&mut self, leaf: NodePath) {
+        self.leaves.remove(&leaf);
+        self.forget_solved(leaf);
+    }
+
+    fn forget_solved(&mut self, leaf: NodePath) {
+        let names = self.solved.remove(&leaf).map_or(0, |solved| solved.names.len());
+        self.wanted -= names;
     }
 
     fn answer(&mut self, answer: Answer) {
         self.outcome.traffic.count(answer.cost());
         self.effects.push_back(Effect::Send(answer));
-    }
-
-    fn end(&mut self, complete: bool) {
-        self.is_done = true;
-        self.leaves.clear();
-        self.outcome.complete = complete && self.outcome.unresolved == 0;
-        self.effects.push_back(Effect::Ended(self.outcome));
     }
 }

@@ -1,182 +1,418 @@
-//! What both roles of a session have in common.
+//! One session of this node: finding what differs and exchanging it, in either role.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use dynamo_merkle::iblt::{DuplicateItem, ItemId, ItemSet, Salt};
-use dynamo_merkle::{ItemDigest, NodePath, Sum};
-use dynamo_types::ObjectName;
+use dynamo_merkle::{NodePath, Sum};
+use dynamo_messages::RepairMessage;
+use dynamo_messages::repair::{Answer, Opening, Question, Refusal, SessionId, StateMessage};
+use dynamo_types::planted::{PlantedBug, planted};
+use dynamo_types::{Instant, NodeId, ObjectName, PartitionId};
+use dynamo_versioning::{Dot, DotClock, DotSet, Record};
 
-use super::message::{Cost, Unable};
+use super::config::AntiEntropyConfig;
+use super::event::LeafItem;
+use super::exchange::{Exchange, ExchangeEffect};
+use super::finding::{Effect, Event, FindingConfig, Outcome, Snapshot};
+use super::initiator::Initiator;
+use super::responder::Responder;
 
-/// A leaf of more records than this is not compared: eight times what leaves are planned for, and
-/// with the state of a session 24 bytes each. Its tree should have grown.
-pub(super) const LEAF_ITEMS_MAX: usize = 8 * 4096;
-
-/// How a session goes about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionConfig {
-    /// Between finding a difference and settling it. What was on its way then has arrived.
-    pub pause: Duration,
-    /// How long an answer may take.
-    pub patience: Duration,
-    /// Leaves read or compared at once by the initiator. Each takes some 100 KiB at either side; more
-    /// of them hide more round trips. A responder allows twice its own.
-    pub leaves_at_once: usize,
+/// Names a session of this node: who opened it, or whom it was opened with, and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SessionKey {
+    pub(super) peer: NodeId,
+    pub(super) session: SessionId,
+    pub(super) is_initiator: bool,
 }
 
-impl Default for SessionConfig {
-    fn default() -> Self {
-        Self {
-            pause: Duration::from_secs(2),
-            patience: Duration::from_secs(10),
-            leaves_at_once: 32,
-        }
-    }
+/// One session.
+#[derive(Debug)]
+pub(super) struct Session {
+    key: SessionKey,
+    pub(super) partition: PartitionId,
+    /// When its snapshot was taken: what it verifies is verified as of then.
+    pub(super) began: Instant,
+    /// Our clock in the snapshot; none if the copy is incomplete.
+    ours: Option<Arc<DotClock>>,
+    /// The other side's, empty if it is incomplete; none until it takes part.
+    theirs: Option<Arc<DotClock>>,
+    role: Role,
+    exchange: Exchange,
+    /// When there was last a sign of life, from the other side or from the disk.
+    heard: Instant,
+    config: AntiEntropyConfig,
+    is_over: bool,
+    effects: VecDeque<SessionEffect>,
 }
 
-/// One record of a leaf.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeafItem {
-    /// Its name.
-    pub name: ObjectName,
-    /// Its digest, as it is in the tree.
-    pub digest: ItemDigest,
+/// How differences are found.
+#[derive(Debug)]
+enum Role {
+    Initiator(Initiator),
+    Responder(Responder),
 }
 
-/// What a machine is told; `M` is what the other side says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<M> {
-    /// The other side said something.
-    Received(M),
-    /// The records of a leaf that was needed, as they are now.
-    Leaf {
-        /// Which leaf.
-        leaf: NodePath,
-        /// All its records.
-        items: Vec<LeafItem>,
+/// What shall be done.
+#[derive(Debug)]
+pub(super) enum SessionEffect {
+    Send(RepairMessage),
+    ReadLeaf(NodePath),
+    ReadRecord(ObjectName),
+    Store {
+        number: u32,
+        place: u32,
+        name: ObjectName,
+        pieces: Vec<Record>,
+        sender: Arc<DotClock>,
     },
-    /// A leaf that was needed cannot be read.
-    LeafUnreadable {
-        /// Which leaf.
-        leaf: NodePath,
+    Drop {
+        name: ObjectName,
+        dots: Vec<Dot>,
     },
-}
-
-/// What shall be done; `M` is what this side says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect<M> {
-    /// Tell the other side.
-    Send(M),
-    /// Scan the positions of this leaf and answer with [`Event::Leaf`].
-    NeedLeaf {
-        /// Which leaf.
-        leaf: NodePath,
-    },
-    /// These records differ, and still did after the pause: exchange them.
-    Differ {
-        /// In which leaf.
-        leaf: NodePath,
-        /// In order of name; the same name may come once more if the leaf had very many.
-        records: Vec<Differing>,
-    },
-    /// The sums of this leaf differed though its records agree: compare its sum with that of its
-    /// records, and correct it if it is wrong.
     LeafAgrees {
-        /// Which leaf.
         leaf: NodePath,
-        /// What its records added up to when they were read.
         scanned: Sum,
     },
+    /// All was sent: call [`Session::say_sent`].
+    AllSent,
     /// The session is over. Emitted once, last.
-    Ended(Outcome),
+    Over(Ending),
 }
 
-/// A record in which the two sides differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Differing {
-    /// Which record.
-    pub name: ObjectName,
-    /// Who has something that the other lacks.
-    pub held_by: HeldBy,
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Everything that the other side held is here: its clock may be joined.
+    Complete(Arc<DotClock>),
+    /// The other side did not take part.
+    Refused(Refusal),
+    /// Something is missing.
+    Incomplete,
 }
 
-/// Who has something that the other lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldBy {
-    /// Only this side.
-    Here,
-    /// Only the other side.
-    There,
-    /// Both, unlike each other.
-    Both,
+/// What a session is told.
+#[derive(Debug)]
+pub(super) enum SessionEvent {
+    Question(Question),
+    Answer(Answer),
+    State(StateMessage),
+    Leaf { leaf: NodePath, items: Vec<LeafItem> },
+    LeafUnreadable { leaf: NodePath },
+    Record { name: ObjectName, record: Option<Record> },
+    RecordUnreadable,
+    Stored { number: u32, place: u32, outcome: Result<Vec<Dot>, ()> },
 }
 
-/// How a session went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outcome {
-    /// Whether everything that differed when it began was looked at. Otherwise the next session
-    /// finds the rest.
-    pub complete: bool,
-    /// Leaves compared.
-    pub leaves: u32,
-    /// Leaves for which the whole list was sent.
-    pub lists: u32,
-    /// Leaves given up.
-    pub unresolved: u32,
-    /// Items found in one set only. A record that differs on both sides counts twice.
-    pub found: u64,
-    /// Of these, how many no longer differed after the pause.
-    pub settled: u64,
-    /// What was sent and received.
-    pub traffic: Traffic,
-}
-
-/// What a session sent and received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Messages.
-    pub messages: u64,
-    /// Bytes but those of names.
-    pub bytes: u64,
-    /// Bytes of names.
-    pub name_bytes: u64,
-}
-
-impl Traffic {
-    pub(super) fn count(&mut self, cost: Cost) {
-        self.messages += 1;
-        self.bytes += cost.bytes;
-        self.name_bytes += cost.name_bytes;
+impl Session {
+    /// Opens a session with a peer.
+    pub(super) fn open(
+        now: Instant,
+        config: AntiEntropyConfig,
+        leaves_at_once: usize,
+        key: SessionKey,
+        mine: Snapshot,
+    ) -> Self {
+        let finding = FindingConfig { pause: config.pause, leaves_at_once };
+        let (partition, ours) = (mine.partition, mine.clock.clone());
+        let role = Role::Initiator(Initiator::new(finding, key.session, mine));
+        Self::new(now, config, key, partition, ours, role)
     }
-}
 
-/// The records of a leaf as a set, and what their digests add up to.
-pub(super) fn set_of(salt: Salt, items: &[LeafItem]) -> Result<(ItemSet, Sum), Unable> {
-    if items.len() > LEAF_ITEMS_MAX {
-        return Err(Unable::TooLarge);
+    /// A peer opens a session.
+    pub(super) fn answer(
+        now: Instant,
+        config: AntiEntropyConfig,
+        key: SessionKey,
+        mine: Snapshot,
+        opening: Opening,
+    ) -> Self {
+        let finding = FindingConfig { pause: config.pause, leaves_at_once: config.leaves_max };
+        let (partition, ours) = (mine.partition, mine.clock.clone());
+        let role = Role::Responder(Responder::new(finding, key.session, mine, opening));
+        Self::new(now, config, key, partition, ours, role)
     }
-    let set = ItemSet::new(items.iter().map(|item| ItemId::of(salt, item.digest)))
-        .map_err(|DuplicateItem(_)| Unable::Duplicates)?;
-    Ok((set, items.iter().fold(Sum::EMPTY, |sum, item| sum.with(item.digest))))
-}
 
-/// Joins what each side has by name.
-pub(super) fn differing<'a>(
-    here: impl IntoIterator<Item = &'a ObjectName>,
-    there: impl IntoIterator<Item = &'a ObjectName>,
-) -> Vec<Differing> {
-    let mut held: BTreeMap<&ObjectName, HeldBy> =
-        here.into_iter().map(|name| (name, HeldBy::Here)).collect();
-    for name in there {
-        held.entry(name)
-            .and_modify(|held| {
-                if *held == HeldBy::Here {
-                    *held = HeldBy::Both;
+    fn new(
+        now: Instant,
+        config: AntiEntropyConfig,
+        key: SessionKey,
+        partition: PartitionId,
+        ours: Option<Arc<DotClock>>,
+        role: Role,
+    ) -> Self {
+        let mut session = Self {
+            key,
+            partition,
+            began: now,
+            exchange: Exchange::new(ours.is_none()),
+            ours,
+            theirs: None,
+            role,
+            heard: now,
+            config,
+            is_over: false,
+            effects: VecDeque::new(),
+        };
+        session.go_on(now);
+        session
+    }
+
+    /// Something happened.
+    pub(super) fn handle(&mut self, now: Instant, event: SessionEvent) {
+        if self.is_over {
+            return;
+        }
+        self.heard = now;
+        match (event, &mut self.role) {
+            (SessionEvent::Question(question), Role::Responder(responder)) => {
+                responder.handle(Event::Received(question));
+            }
+            (SessionEvent::Answer(answer), Role::Initiator(initiator)) => {
+                initiator.handle(now, Event::Received(answer));
+            }
+            // Which role is meant was looked at by whoever found this session.
+            (SessionEvent::Question(_) | SessionEvent::Answer(_), _) => {}
+            (SessionEvent::Leaf { leaf, items }, Role::Initiator(initiator)) => {
+                initiator.handle(now, Event::Leaf { leaf, items });
+            }
+            (SessionEvent::Leaf { leaf, items }, Role::Responder(responder)) => {
+                responder.handle(Event::Leaf { leaf, items });
+            }
+            (SessionEvent::LeafUnreadable { leaf }, Role::Initiator(initiator)) => {
+                initiator.handle(now, Event::LeafUnreadable { leaf });
+            }
+            (SessionEvent::LeafUnreadable { leaf }, Role::Responder(responder)) => {
+                responder.handle(Event::LeafUnreadable { leaf });
+            }
+            (SessionEvent::State(StateMessage::Aborted), _) => {
+                return self.end(Ending::Incomplete);
+            }
+            (SessionEvent::State(state), _) => {
+                if self.theirs.is_none() || !self.exchange.receive(state) {
+                    return self.abort();
                 }
-            })
-            .or_insert(HeldBy::There);
+            }
+            (SessionEvent::Record { name, record }, _) => {
+                self.exchange.read(name, record.as_ref());
+            }
+            (SessionEvent::RecordUnreadable, _) => self.exchange.unreadable(),
+            (SessionEvent::Stored { number, place, outcome }, _) => {
+                self.exchange.stored(number, place, outcome);
+            }
+        }
+        self.go_on(now);
     }
-    held.into_iter().map(|(name, held_by)| Differing { name: name.clone(), held_by }).collect()
+
+    /// Ends pauses, and the session if nobody said anything for too long.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            return self.abort();
+        }
+        if let Role::Initiator(initiator) = &mut self.role {
+            if !initiator.is_waiting() && !self.exchange.is_waiting() {
+                // Nobody was slow during the pause.
+                self.heard = now;
+            }
+            initiator.handle_timeout(now);
+        }
+        self.go_on(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let pause = match &self.role {
+            Role::Initiator(initiator) => initiator.poll_timeout(),
+            Role::Responder(_) => None,
+        };
+        self.deadline().into_iter().chain(pause).min().filter(|_| !self.is_over)
+    }
+
+    pub(super) fn poll_effect(&mut self) -> Option<SessionEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Tells the other side that all was sent; `horizon` is what is collected here now.
+    pub(super) fn say_sent(&mut self, now: Instant, horizon: &DotSet) {
+        // A record that was collected since the snapshot was neither compared nor sent. The horizon
+        // says the same as its record did.
+        let grown = self.ours.as_ref().filter(|ours| ours.horizon != *horizon);
+        self.exchange.say_sent(grown.map(|_| horizon.clone()));
+        self.go_on(now);
+    }
+
+    /// Gives the session up, and tells the other side.
+    pub(super) fn abort(&mut self) {
+        if self.is_over {
+            return;
+        }
+        self.send_state(StateMessage::Aborted);
+        self.end(Ending::Incomplete);
+    }
+
+    /// Whether the other side has not said yet whether it takes part.
+    pub(super) fn is_opening(&self) -> bool {
+        match &self.role {
+            Role::Initiator(initiator) => initiator.is_opening(),
+            Role::Responder(_) => false,
+        }
+    }
+
+    /// Leaves that it reads or encodes as a responder.
+    pub(super) fn leaves_answered(&self) -> usize {
+        match &self.role {
+            Role::Initiator(_) => 0,
+            Role::Responder(responder) => responder.leaves_held(),
+        }
+    }
+
+    /// Whether there is room for one leaf more.
+    pub(super) fn set_room(&mut self, has_room: bool) {
+        if let Role::Responder(responder) = &mut self.role {
+            responder.set_room(has_room);
+        }
+    }
+
+    /// How finding differences went so far.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.role {
+            Role::Initiator(initiator) => initiator.outcome(),
+            Role::Responder(responder) => responder.outcome(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.role {
+            Role::Initiator(initiator) => {
+                let is_waiting = initiator.is_waiting() || self.exchange.is_waiting();
+                is_waiting.then_some(self.heard + self.config.patience)
+            }
+            // The initiator is silent during its pause, and may wait for its own disk before and
+            // after.
+            Role::Responder(_) => Some(self.heard + self.config.pause + self.config.patience * 2),
+        }
+    }
+
+    /// Passes on what the parts want.
+    fn go_on(&mut self, now: Instant) {
+        loop {
+            if let Some(effect) = self.exchange.poll_effect() {
+                self.carry_out(effect);
+                continue;
+            }
+            if let Role::Initiator(initiator) = &mut self.role {
+                initiator.set_backlog(now, self.exchange.backlog());
+            }
+            if !self.poll_role() {
+                break;
+            }
+        }
+        if !self.is_over
+            && let Some(outcome) = self.exchange.outcome()
+        {
+            let horizon = match outcome {
+                Ok(horizon) => Some(horizon),
+                Err(_) if planted(PlantedBug::PartialExchangeJoinsClocks) => Some(None),
+                Err(_) => None,
+            };
+            match horizon {
+                Some(horizon) => self.complete(horizon),
+                None => self.end(Ending::Incomplete),
+            }
+        }
+    }
+
+    /// Carries out one thing that the finding part wants; false if there is none.
+    fn poll_role(&mut self) -> bool {
+        let session = self.key.session;
+        match &mut self.role {
+            Role::Initiator(initiator) => match initiator.poll_effect() {
+                Some(Effect::Send(question)) => {
+                    let message = RepairMessage::Question { session, question };
+                    self.effects.push_back(SessionEffect::Send(message));
+                }
+                Some(other) => self.found(other),
+                None => return false,
+            },
+            Role::Responder(responder) => match responder.poll_effect() {
+                Some(Effect::Send(answer)) => {
+                    let message = RepairMessage::Answer { session, answer };
+                    self.effects.push_back(SessionEffect::Send(message));
+                }
+                Some(other) => self.found(other),
+                None => return false,
+            },
+        }
+        true
+    }
+
+    fn found<M>(&mut self, effect: Effect<M>) {
+        match effect {
+            Effect::Send(_) => {}
+            Effect::Opened { clock } => {
+                self.exchange.opened(clock.is_none());
+                self.theirs = Some(clock.unwrap_or_default());
+            }
+            Effect::Agreed { clock } => {
+                self.theirs = Some(clock.unwrap_or_default());
+                self.complete(None);
+            }
+            Effect::Refused(why) => self.end(Ending::Refused(why)),
+            Effect::NeedLeaf { leaf } => self.effects.push_back(SessionEffect::ReadLeaf(leaf)),
+            Effect::Differ { records, .. } => self.exchange.differ(records),
+            Effect::LeafAgrees { leaf, scanned } => {
+                self.effects.push_back(SessionEffect::LeafAgrees { leaf, scanned });
+            }
+            Effect::Ended(outcome) => self.exchange.found(outcome.complete),
+        }
+    }
+
+    fn carry_out(&mut self, effect: ExchangeEffect) {
+        match effect {
+            ExchangeEffect::Send(state) => self.send_state(state),
+            ExchangeEffect::Read(name) => self.effects.push_back(SessionEffect::ReadRecord(name)),
+            ExchangeEffect::Store { number, place, name, pieces } => {
+                let sender = self.theirs.clone().unwrap_or_default();
+                self.effects.push_back(SessionEffect::Store {
+                    number,
+                    place,
+                    name,
+                    pieces,
+                    sender,
+                });
+            }
+            ExchangeEffect::Drop { name, dots } => {
+                self.effects.push_back(SessionEffect::Drop { name, dots });
+            }
+            ExchangeEffect::AllSent => self.effects.push_back(SessionEffect::AllSent),
+        }
+    }
+
+    fn send_state(&mut self, state: StateMessage) {
+        let SessionKey { session, is_initiator: by_initiator, .. } = self.key;
+        let message = RepairMessage::State { session, by_initiator, state };
+        self.effects.push_back(SessionEffect::Send(message));
+    }
+
+    /// Everything that the other side had when its clock was taken is here: as the same record, as
+    /// one that was exchanged, or as collected by then or since, which `horizon` says.
+    fn complete(&mut self, horizon: Option<DotSet>) {
+        let mut clock = self.theirs.clone().unwrap_or_default();
+        if let Some(horizon) = horizon {
+            let joined = Arc::make_mut(&mut clock);
+            joined.dots.union_with(&horizon);
+            joined.horizon.union_with(&horizon);
+        }
+        self.end(Ending::Complete(clock));
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if !self.is_over {
+            self.is_over = true;
+            self.effects.push_back(SessionEffect::Over(ending));
+        }
+    }
 }

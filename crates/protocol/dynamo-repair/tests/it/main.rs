@@ -1,4 +1,4 @@
 //! Two replicas in memory compare themselves.
 
-mod anti_entropy;
+mod finding;
 mod two_replicas;

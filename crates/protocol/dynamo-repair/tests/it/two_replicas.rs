@@ -1,13 +1,13 @@
 //! Two replicas of the only partition of a ring, and a network of fixed delay between them.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use dynamo_merkle::{ItemDigest, NodePath, SumTree, TreeKey};
+use dynamo_messages::repair::{Answer, Question, SessionId};
 use dynamo_repair::anti_entropy::{
-    Answer, Differing, Effect, Event, Initiator, LeafItem, Outcome, PartitionRoot, Question,
-    Responder, SessionConfig,
+    Differing, Effect, Event, FindingConfig, Initiator, LeafItem, Outcome, Responder, Snapshot,
 };
 use dynamo_types::{Bucket, Instant, Key, ObjectName, PartitionCount, PartitionId, Position};
 
@@ -37,7 +37,7 @@ pub(crate) fn item(number: u32, version: u32) -> (Position, LeafItem) {
     };
     let position = Position::of_object(&name);
     let digest = ItemDigest::of(&KEY, &position.0.to_be_bytes(), &version.to_be_bytes());
-    (position, LeafItem { name, digest })
+    (position, LeafItem { position, name, digest })
 }
 
 impl Replica {
@@ -50,18 +50,20 @@ impl Replica {
         self.hold(position, item);
     }
 
+    pub(crate) fn take(&mut self, number: u32) {
+        let position = item(number, 0).0;
+        let old = self.records.remove(&position.0).map(|old| old.digest);
+        self.tree.replace(position, old, None);
+    }
+
     pub(crate) fn hold(&mut self, position: Position, item: LeafItem) {
         let new = item.digest;
         let old = self.records.insert(position.0, item).map(|old| old.digest);
         self.tree.replace(position, old, Some(new));
     }
 
-    pub(crate) fn root(&self) -> PartitionRoot {
-        PartitionRoot {
-            partition: PartitionId(0),
-            depth: self.tree.depth(),
-            root: self.tree.root(),
-        }
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { partition: PartitionId(0), tree: self.tree.clone(), clock: Some(Arc::default()) }
     }
 
     fn leaf<M>(&self, leaf: NodePath) -> Event<M> {
@@ -111,7 +113,7 @@ enum Message {
 pub(crate) fn compare(
     here: &mut Replica,
     there: &mut Replica,
-    config: SessionConfig,
+    config: FindingConfig,
     seed: u64,
     mut at: impl FnMut(Instant, &mut Replica, &mut Replica, Option<&mut Answer>),
 ) -> Report {
@@ -119,7 +121,8 @@ pub(crate) fn compare(
     let mut now = Instant::ZERO;
     let mut network: BTreeMap<(Instant, u64), Message> = BTreeMap::new();
     let mut sent = 0;
-    let mut initiator = Initiator::new(now, config, seed, here.tree.clone(), there.root());
+    let session = SessionId(seed);
+    let mut initiator = Initiator::new(config, session, here.snapshot());
     let mut responder: Option<Responder> = None;
     loop {
         at(now, here, there, None);
@@ -132,9 +135,11 @@ pub(crate) fn compare(
                 Effect::NeedLeaf { leaf } => initiator.handle(now, here.leaf(leaf)),
                 Effect::Differ { records, .. } => report.here.extend(records),
                 Effect::LeafAgrees { .. } => report.agreed[0] += 1,
-                Effect::Ended(outcome) => {
+                Effect::Opened { .. } => {}
+                Effect::Refused(why) => panic!("{why:?}"),
+                Effect::Agreed { .. } | Effect::Ended(_) => {
                     report.took = now.saturating_since(Instant::ZERO);
-                    report.outcomes[0] = Some(outcome);
+                    report.outcomes[0] = Some(initiator.outcome());
                 }
             }
         }
@@ -147,17 +152,20 @@ pub(crate) fn compare(
                 }
                 Effect::NeedLeaf { leaf } => {
                     let event = there.leaf(leaf);
-                    responder.as_mut().expect("it had an effect").handle(now, event);
+                    responder.as_mut().expect("it had an effect").handle(event);
                 }
+                Effect::Opened { .. } => {}
+                Effect::Agreed { .. } => {
+                    report.outcomes[1] = responder.as_ref().map(Responder::outcome);
+                }
+                Effect::Refused(why) => panic!("{why:?}"),
                 Effect::Differ { records, .. } => report.there.extend(records),
                 Effect::LeafAgrees { .. } => report.agreed[1] += 1,
                 Effect::Ended(outcome) => report.outcomes[1] = Some(outcome),
             }
         }
-        let timeouts =
-            [initiator.poll_timeout(), responder.as_ref().and_then(Responder::poll_timeout)];
         let delivery = network.first_key_value().map(|((due, _), _)| *due);
-        let Some(next) = timeouts.into_iter().chain([delivery]).flatten().min() else {
+        let Some(next) = initiator.poll_timeout().into_iter().chain(delivery).min() else {
             return report;
         };
         now = now.max(next);
@@ -165,19 +173,16 @@ pub(crate) fn compare(
             let (_, message) = network.pop_first().expect("it is due");
             match (message, &mut responder) {
                 (Message::Question(Question::Open(opening)), None) => {
-                    responder = Some(Responder::new(now, config, there.tree.clone(), opening));
+                    responder = Some(Responder::new(config, session, there.snapshot(), opening));
                 }
                 (Message::Question(question), Some(responder)) => {
-                    responder.handle(now, Event::Received(question));
+                    responder.handle(Event::Received(question));
                 }
                 (Message::Question(_), None) => panic!("a session begins by opening it"),
                 (Message::Answer(answer), _) => initiator.handle(now, Event::Received(answer)),
             }
         } else {
             initiator.handle_timeout(now);
-            if let Some(responder) = &mut responder {
-                responder.handle_timeout(now);
-            }
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dynamo_merkle::iblt::{ItemId, Symbol};
 use dynamo_merkle::{NodePath, ShortSum, Sum};
-use dynamo_repair::anti_entropy::{
-    Answer, Differing, HeldBy, LeafTotals, PartitionRoot, RootsQuestion, SessionConfig, ShortId,
-    Unable,
+use dynamo_messages::repair::{
+    Answer, ClockDigest, LeafTotals, PartitionRoot, RootsQuestion, Unable,
 };
+use dynamo_repair::anti_entropy::{Differing, FindingConfig, HeldBy};
 use dynamo_types::{Instant, PartitionId};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -24,7 +25,7 @@ fn replica(depth: u8, records: impl IntoIterator<Item = (u32, u32)>) -> Replica 
 }
 
 fn undisturbed(here: &mut Replica, there: &mut Replica) -> Report {
-    compare(here, there, SessionConfig::default(), 7, |_, _, _, _| {})
+    compare(here, there, FindingConfig::default(), 7, |_, _, _, _| {})
 }
 
 /// What a session should find, found record by record.
@@ -70,6 +71,15 @@ fn node() -> impl Strategy<Value = NodePath> {
         .prop_map(|(depth, index)| NodePath::new(depth, index).unwrap_or(NodePath::ROOT))
 }
 
+/// The first symbols of a set of four items, in their bytes.
+fn packed(symbols: &[Symbol]) -> Bytes {
+    let mut bytes = Vec::new();
+    for (number, symbol) in (0..).zip(symbols) {
+        symbol.write(number, 4, &mut bytes);
+    }
+    bytes.into()
+}
+
 /// Answers that an honest peer would not give here.
 fn junk() -> impl Strategy<Value = Answer> {
     let symbol = (any::<u64>(), any::<u32>(), -3..3i32).prop_map(|(sum, checksum, count)| Symbol {
@@ -77,22 +87,24 @@ fn junk() -> impl Strategy<Value = Answer> {
         checksum,
         count,
     });
+    let symbols = vec(symbol, 0..9).prop_map(|symbols| packed(&symbols));
+    let bytes = vec(any::<u8>(), 0..60).prop_map(Bytes::from);
     let totals = prop::option::of((any::<u32>(), any::<u32>()));
     let items = || vec(any::<u64>().prop_map(ItemId), 0..5);
     prop_oneof![
         (node(), any::<u64>())
             .prop_map(|(node, sum)| Answer::Sums { sums: vec![(node, [ShortSum(sum); 16])] }),
-        (node(), totals, vec(symbol, 0..9)).prop_map(|(leaf, totals, symbols)| {
+        (node(), totals, prop_oneof![symbols, bytes]).prop_map(|(leaf, totals, symbols)| {
             let totals = totals.map(|(items, sum)| LeafTotals { items, sum });
             Answer::Symbols { leaf, totals, symbols }
         }),
         (node(), items()).prop_map(|(leaf, items)| Answer::List { leaf, items }),
-        (node(), items()).prop_map(|(leaf, items)| {
+        (node(), items(), vec(any::<bool>(), 0..5)).prop_map(|(leaf, items, arrived)| {
             let named = items.iter().map(|id| (id.0 % 2 == 0).then(|| item(7, 7).1.name)).collect();
-            let arrived = items.into_iter().map(ShortId::from).collect();
-            Answer::Settled { leaf, named, arrived }
+            Answer::Settled { leaf, from: 0, named, arrived }
         }),
         node().prop_map(|leaf| Answer::Unable { leaf, why: Unable::Busy }),
+        (0..3u8).prop_map(|depth| Answer::Opened { depth, clock: None, sums: None }),
     ]
 }
 
@@ -104,7 +116,7 @@ proptest! {
         ours in records(), theirs in records(), depths in (0..3u8, 0..3u8), seed in any::<u64>(),
     ) {
         let (mut here, mut there) = (replica(depths.0, ours), replica(depths.1, theirs));
-        let report = compare(&mut here, &mut there, SessionConfig::default(), seed, |_, _, _, _| {});
+        let report = compare(&mut here, &mut there, FindingConfig::default(), seed, |_, _, _, _| {});
         prop_assert_eq!(sorted(report.here), truly_differing(&here, &there));
         prop_assert_eq!(sorted(report.there), truly_differing(&there, &here));
         prop_assert_eq!(report.agreed, [0, 0]);
@@ -114,17 +126,17 @@ proptest! {
         }
         exchange(&mut here, &mut there);
         let silent = undisturbed(&mut here, &mut there);
-        prop_assert_eq!(silent.outcomes[0].map(|outcome| outcome.traffic.messages), Some(0));
+        prop_assert_eq!(silent.outcomes[0].map(|outcome| outcome.traffic.messages), Some(2));
     }
 
     #[test]
-    fn a_session_ends_whatever_the_peer_answers(
+    fn no_answer_leads_to_endless_questions_or_to_foreign_records(
         ours in records(), theirs in records(), depths in (0..3u8, 0..3u8),
         junk in vec((0..20usize, junk()), 1..20),
     ) {
         let (mut here, mut there) = (replica(depths.0, ours), replica(depths.1, theirs));
         let mut answers = 0;
-        let config = SessionConfig { leaves_at_once: 3, ..SessionConfig::default() };
+        let config = FindingConfig { leaves_at_once: 3, ..FindingConfig::default() };
         let report = compare(&mut here, &mut there, config, 1, |_, _, _, answer| {
             if let Some(answer) = answer {
                 if let Some((_, junk)) = junk.iter().find(|(at, _)| *at == answers) {
@@ -133,7 +145,6 @@ proptest! {
                 answers += 1;
             }
         });
-        prop_assert!(report.outcomes[0].is_some());
         // What this side reports as its own, it holds.
         for differing in report.here.iter().filter(|differing| differing.held_by != HeldBy::There) {
             prop_assert!(here.records.values().any(|item| item.name == differing.name));
@@ -142,18 +153,18 @@ proptest! {
 }
 
 #[test]
-fn equal_replicas_send_nothing() {
+fn equal_replicas_agree_in_one_question() {
     let records = || (0..1000).map(|number| (number, 1));
     let report = undisturbed(&mut replica(2, records()), &mut replica(1, records()));
-    let outcome = report.outcome();
-    assert_eq!((outcome.complete, outcome.traffic.messages), (true, 0));
+    let [Some(asker), Some(asked)] = report.outcomes else { panic!("both end: {report:?}") };
+    assert_eq!((asker.traffic.messages, asked.traffic.messages), (2, 2));
 }
 
 #[test]
 fn what_was_on_its_way_is_no_difference() {
     let (mut here, mut there) = (replica(1, [(1, 1), (2, 1)]), replica(1, [(1, 1), (3, 1)]));
     let report =
-        compare(&mut here, &mut there, SessionConfig::default(), 7, |now, here, there, _| {
+        compare(&mut here, &mut there, FindingConfig::default(), 7, |now, here, there, _| {
             // All has been compared by now, and nothing is settled yet.
             if now >= Instant(2_600_000_000) {
                 here.put(3, 1);
@@ -168,7 +179,7 @@ fn what_was_on_its_way_is_no_difference() {
 #[test]
 fn what_arrives_at_the_responder_last_is_no_difference() {
     let (mut here, mut there) = (replica(1, [(1, 1), (2, 1)]), replica(1, [(1, 1)]));
-    let report = compare(&mut here, &mut there, SessionConfig::default(), 7, |now, _, there, _| {
+    let report = compare(&mut here, &mut there, FindingConfig::default(), 7, |now, _, there, _| {
         // The initiator has read its leaf again, and its question is on its way.
         if now >= Instant(4_200_000_000) {
             there.put(2, 1);
@@ -178,16 +189,50 @@ fn what_arrives_at_the_responder_last_is_no_difference() {
 }
 
 #[test]
-fn a_record_that_is_written_all_the_time_is_left_alone() {
+fn what_changes_during_the_pause_is_exchanged_under_its_name() {
+    for changed_side in [0, 1] {
+        let (mut here, mut there) = (replica(1, [(1, 1), (2, 1)]), replica(1, [(1, 1), (3, 1)]));
+        let report =
+            compare(&mut here, &mut there, FindingConfig::default(), 7, |now, here, there, _| {
+                // All has been compared by now, and nothing is settled yet.
+                if now >= Instant(2_600_000_000) {
+                    if changed_side == 0 {
+                        here.put(2, 2);
+                    } else {
+                        there.put(3, 2);
+                    }
+                }
+            });
+        assert_eq!(sorted(report.here), truly_differing(&here, &there), "side {changed_side}");
+        assert_eq!(sorted(report.there), truly_differing(&there, &here), "side {changed_side}");
+    }
+}
+
+#[test]
+fn what_is_gone_after_the_pause_is_no_difference_and_what_took_its_place_is() {
+    let (mut here, mut there) = (replica(1, [(1, 1), (2, 1)]), replica(1, [(1, 1), (2, 2)]));
+    let report = compare(&mut here, &mut there, FindingConfig::default(), 7, |now, here, _, _| {
+        if now >= Instant(2_600_000_000) {
+            here.take(2);
+        }
+    });
+    assert_eq!(report.here, truly_differing(&here, &there));
+    assert_eq!(report.there, truly_differing(&there, &here));
+    assert!(report.outcome().complete);
+}
+
+#[test]
+fn a_record_that_is_written_all_the_time_is_exchanged() {
     let (mut here, mut there) = (replica(1, [(1, 1), (2, 1)]), replica(1, [(1, 1)]));
     let mut version = 1;
     let report =
-        compare(&mut here, &mut there, SessionConfig::default(), 7, |_, here, there, _| {
+        compare(&mut here, &mut there, FindingConfig::default(), 7, |_, here, there, _| {
             version += 1;
             here.put(2, version);
             there.put(2, version);
         });
-    assert_eq!((&report.here, &report.there), (&vec![], &vec![]));
+    let expected = vec![Differing { name: item(2, 1).1.name, held_by: HeldBy::Both }];
+    assert_eq!((&report.here, &report.there), (&expected, &expected));
     assert!(report.outcome().complete);
 }
 
@@ -214,18 +259,22 @@ fn an_empty_replica_is_told_everything() {
 
 #[test]
 fn symbols_that_do_not_add_up_lead_to_the_list() {
-    for damage in [0, 1, 2] {
+    for damage in 0..5 {
         let (mut here, mut there) =
             (replica(1, (0..3000).map(|n| (n, 1))), replica(1, (2..3002).map(|n| (n, 1))));
-        let config = SessionConfig::default();
+        let config = FindingConfig::default();
         let report = compare(&mut here, &mut there, config, 7, |_, _, _, answer| {
             let Some(Answer::Symbols { totals, symbols, .. }) = answer else { return };
+            let mut bytes = symbols.to_vec();
             match (damage, totals) {
                 (0, Some(totals)) => totals.sum ^= 1,
-                (1, _) => symbols[0].sum ^= 1,
-                (2, _) => symbols[0].count += 1,
-                _ => {}
+                (1, _) => bytes[0] ^= 1,
+                // The count, or even where it ends.
+                (2, _) => bytes[12] ^= 2,
+                (3, _) => bytes[12] ^= 0x80,
+                _ => bytes.truncate(20),
             }
+            *symbols = bytes.into();
         });
         let outcome = report.outcome();
         assert!(outcome.lists > 0 && outcome.lists == outcome.leaves, "{outcome:?}");
@@ -254,56 +303,20 @@ fn a_leaf_that_cannot_be_read_holds_up_no_other() {
 }
 
 #[test]
-fn a_silent_peer_is_given_up() {
-    let config = SessionConfig { patience: Duration::from_millis(900), ..SessionConfig::default() };
-    let (mut here, mut there) = (replica(1, [(1, 1)]), replica(1, [(1, 2)]));
-    // A message takes half a second, so every answer comes a little late.
-    let report = compare(&mut here, &mut there, config, 7, |_, _, _, _| {});
-    let outcome = report.outcome();
-    assert_eq!((outcome.complete, report.took), (false, config.patience));
-    assert!(report.here.is_empty());
-}
-
-#[test]
-fn a_long_pause_is_not_taken_for_silence() {
-    let config = SessionConfig { pause: Duration::from_secs(60), ..SessionConfig::default() };
-    let (mut here, mut there) = (replica(1, [(1, 1)]), replica(1, [(1, 2)]));
-    let report = compare(&mut here, &mut there, config, 7, |_, _, _, _| {});
-    assert!(report.outcome().complete);
-    assert_eq!((report.here.len(), report.there.len()), (1, 1));
-}
-
-#[test]
-fn a_responder_whose_initiator_is_gone_ends() {
-    use dynamo_merkle::iblt::Salt;
-    use dynamo_repair::anti_entropy::{Effect, Opening, Responder};
-    let config = SessionConfig::default();
-    let opening = Opening { salt: Salt(1), depth: 1 };
-    let mut responder = Responder::new(Instant::ZERO, config, replica(1, []).tree, opening);
-    let due = responder.poll_timeout().expect("it waits for questions");
-    responder.handle_timeout(due);
-    let effects: Vec<_> = std::iter::from_fn(|| responder.poll_effect()).collect();
-    let [Effect::Send(Answer::Sums { .. }), Effect::Ended(outcome)] = &effects[..] else {
-        panic!("{effects:?}");
-    };
-    assert!(!outcome.complete);
-    assert_eq!(responder.poll_timeout(), None);
-}
-
-#[test]
 fn roots_of_many_partitions_are_compared_at_once() {
-    let root = |partition: u16, root: u128| PartitionRoot {
+    let root = |partition: u16, root: u128, clock: u64| PartitionRoot {
         partition: PartitionId(partition),
-        depth: 2,
         root: Sum(root),
+        clock: ClockDigest(clock),
     };
-    let question = RootsQuestion { roots: vec![root(1, 10), root(2, 20), root(5, 50)] };
-    let ours = [root(1, 10), root(2, 21)];
+    let roots = vec![root(1, 10, 1), root(2, 20, 1), root(3, 30, 1), root(5, 50, 1)];
+    let question = RootsQuestion { number: 7, roots };
+    let ours = [root(1, 10, 1), root(2, 21, 1), root(3, 30, 2)];
     let answer =
         question.answer(|partition| ours.iter().find(|root| root.partition == partition).copied());
-    assert_eq!(answer.differing, [root(2, 21)]);
+    assert_eq!(answer.number, 7);
+    assert_eq!(answer.differing, [PartitionId(2), PartitionId(3)], "by root, by clock");
     assert_eq!(answer.not_compared, [PartitionId(5)]);
-    assert_eq!(answer.equal(&question).collect::<Vec<_>>(), [PartitionId(1)]);
 }
 
 #[test]
@@ -314,10 +327,10 @@ fn a_few_differences_among_many_records_cost_a_few_kilobytes() {
         here.put(number, 2);
         here.put(20_000 + number, 1);
     }
-    let config = SessionConfig { pause: Duration::ZERO, ..SessionConfig::default() };
+    let config = FindingConfig { pause: Duration::ZERO, ..FindingConfig::default() };
     let report = compare(&mut here, &mut there, config, 7, |_, _, _, _| {});
     assert_eq!(report.here.len(), 10);
     let traffic = report.outcome().traffic;
-    assert!(traffic.bytes <= 1_500, "{traffic:?}");
+    assert!(traffic.cost.bytes <= 1_500, "{traffic:?}");
     assert!(report.round_trips() <= 5, "{}", report.round_trips());
 }
