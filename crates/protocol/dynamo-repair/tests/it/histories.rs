@@ -5,7 +5,7 @@ use crate::world::{Mood, World};
 /// The history of a seed.
 fn mood_of(seed: u64) -> Mood {
     let calm = Mood {
-        members: 2 + usize::from(seed % 3 > 0),
+        members: 2 + usize::from(!seed.is_multiple_of(3)),
         partitions: 1 + u16::try_from(seed / 3 % 3).expect("small"),
         keys: 3 + usize::try_from(seed / 9 % 8).expect("small"),
         steps: 60,

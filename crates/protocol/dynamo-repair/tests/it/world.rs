@@ -8,10 +8,11 @@
 pub(crate) mod member;
 pub(crate) mod truth;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynamo_messages::repair::{SessionId, StateMessage};
 use dynamo_messages::{Envelope, PeerMessage, RepairMessage, decode_peer, encode_peer};
 use dynamo_repair::anti_entropy::{AntiEntropyCounters, AntiEntropyEffect, AntiEntropyEvent};
 use dynamo_types::{Instant, NodeId, ObjectName, PartitionCount, PartitionId, Position};
@@ -80,6 +81,13 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     /// Messages sent, by kind.
     pub(crate) sent: BTreeMap<&'static str, u64>,
+    /// To whom something was sent about which session, and whether by its initiator.
+    seen: BTreeSet<(usize, SessionId, bool)>,
+    /// Bytes of records sent and not stored yet, and the most that there ever were.
+    under_way: BTreeMap<(SessionId, bool, u32), u64>,
+    pub(crate) most_under_way: u64,
+    /// Members whose messages are all lost.
+    pub(crate) mute: BTreeSet<usize>,
     /// Whether faults happen now.
     is_calm: bool,
 }
@@ -109,6 +117,10 @@ impl World {
             contexts: vec![Vec::new(); names.len()],
             truth: Truth::new(names),
             sent: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            under_way: BTreeMap::new(),
+            most_under_way: 0,
+            mute: BTreeSet::new(),
             is_calm: false,
         };
         for a in 0..mood.members {
@@ -274,7 +286,7 @@ impl World {
     }
 
     /// A member notices that its copy of a partition is an old one.
-    fn roll_back(&mut self, key: usize, member: usize) {
+    pub(crate) fn roll_back(&mut self, key: usize, member: usize) {
         let partition = partition_of(&self.truth.names[key]);
         if self.others_recover(member, partition) {
             return;
@@ -304,6 +316,61 @@ impl World {
         let seen = Seen { dots: merged.context().clone(), hlc: merged.hlc_max(), writes };
         self.contexts[key].push(seen);
         Ok(())
+    }
+
+    /// A put or delete at one member of all that it holds, which reaches no other.
+    pub(crate) fn write(&mut self, key: usize, at: usize, content: Content) {
+        let name = self.truth.names[key].clone();
+        let held = self.members[at].record(&name);
+        let past = self.truth.history_of(&held).expect("writes of this history");
+        let request = put(content, held.context(), held.hlc_max(), 0);
+        let applied = self.members[at].put(&name, request);
+        self.truth.add(key, applied.dot, past).expect("a new dot");
+    }
+
+    /// The same by a client that has seen nothing.
+    pub(crate) fn write_blindly(&mut self, key: usize, at: usize, content: Content) {
+        let name = self.truth.names[key].clone();
+        let applied = self.members[at].put(&name, put(content, &DotSet::new(), Hlc::ZERO, 0));
+        self.truth.add(key, applied.dot, 0).expect("a new dot");
+    }
+
+    /// The same, in a history of more writes than can be judged.
+    pub(crate) fn write_untold(&mut self, key: usize, at: usize, content: Content) {
+        let name = self.truth.names[key].clone();
+        self.members[at].put(&name, put(content, &DotSet::new(), Hlc::ZERO, 0));
+    }
+
+    /// Sessions about which a member was sent something, and whether its peer is their initiator.
+    pub(crate) fn sessions_seen(&self, to: usize) -> Vec<(SessionId, bool)> {
+        self.seen.iter().filter(|(of, ..)| *of == to).map(|(_, id, by)| (*id, *by)).collect()
+    }
+
+    /// What one member holds of a key reaches another as a replica write.
+    pub(crate) fn replicate(&mut self, key: usize, from: usize, to: usize) {
+        let name = self.truth.names[key].clone();
+        for piece in self.members[from].record(&name).pieces() {
+            self.members[to].receive(&name, &piece, None);
+        }
+    }
+
+    /// A put at one member that reaches all others.
+    pub(crate) fn write_everywhere(&mut self, key: usize, at: usize, content: Content) {
+        self.write(key, at, content);
+        for to in (0..self.mood.members).filter(|to| *to != at) {
+            self.replicate(key, at, to);
+        }
+    }
+
+    /// A late copy of a replica write.
+    pub(crate) fn send_write(&mut self, to: usize, key: usize, piece: Record, after: Duration) {
+        let name = self.truth.names[key].clone();
+        self.schedule(self.now + after, Happening::Write { to, name, piece });
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        self.run_until(self.now + time).expect("no law is broken");
     }
 
     pub(crate) fn put(&mut self, key: usize, at: usize) -> Result<(), String> {
@@ -398,9 +465,10 @@ impl World {
             | RepairMessage::Answer { session, .. }
             | RepairMessage::State { session, .. } => session.0,
         };
+        self.take_down(to, &message);
         let frame =
             encode_peer(&Envelope { hlc: Hlc::ZERO, message: PeerMessage::Repair(message) });
-        if self.happens(self.mood.lost) {
+        if self.happens(self.mood.lost) || self.mute.contains(&from) {
             return;
         }
         let copies = if self.happens(self.mood.doubled) { 2 } else { 1 };
@@ -410,6 +478,30 @@ impl World {
             let at = (self.now + delay).max(*last);
             *last = at;
             self.schedule(at, Happening::Arrives { from, to, frame: frame.clone() });
+        }
+    }
+
+    fn take_down(&mut self, to: usize, message: &RepairMessage) {
+        match message {
+            RepairMessage::Roots(_) | RepairMessage::RootsAnswer(_) => {}
+            RepairMessage::Question { session, .. } => {
+                self.seen.insert((to, *session, true));
+            }
+            RepairMessage::Answer { session, .. } => {
+                self.seen.insert((to, *session, false));
+            }
+            RepairMessage::State { session, by_initiator, state } => match state {
+                StateMessage::State { number, .. } => {
+                    let bytes = state.cost().total();
+                    self.under_way.insert((*session, *by_initiator, *number), bytes);
+                    let sum = self.under_way.values().sum();
+                    self.most_under_way = self.most_under_way.max(sum);
+                }
+                StateMessage::Stored { number, .. } => {
+                    self.under_way.remove(&(*session, !*by_initiator, *number));
+                }
+                StateMessage::Sent { .. } | StateMessage::Aborted => {}
+            },
         }
     }
 

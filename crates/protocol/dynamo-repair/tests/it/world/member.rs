@@ -219,6 +219,12 @@ impl Member {
         received
     }
 
+    /// Takes over what another member's clock has, as after an exchange.
+    pub(crate) fn join(&mut self, partition: PartitionId, clock: &DotClock) {
+        self.changed = true;
+        self.copies.0.get_mut(&partition).expect("a member").clock.join(clock);
+    }
+
     /// A row is gone, and that is noticed. Tells whether there was one.
     pub(crate) fn lose(&mut self, name: &ObjectName) -> bool {
         let was_there = !self.record(name).is_empty();
