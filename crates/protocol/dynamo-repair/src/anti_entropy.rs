@@ -53,7 +53,7 @@
 //! | items found and not settled | 131,072 a session, 8 bytes each at the initiator and 12 at the responder |
 //! | leaves under way | 130 KiB each (at most 1 MiB): [`leaves_max`](AntiEntropyConfig::leaves_max), shared out to those sessions that are begun at the same time; 256 answered |
 //! | names of settled records | 4,096, or those of one leaf, a session |
-//! | records under way | 256 KiB and one record a session, to the other side and from it |
+//! | records under way | 256 KiB and one piece a session, to the other side and from it; as much read ahead, 16 records at most |
 
 mod config;
 mod counters;

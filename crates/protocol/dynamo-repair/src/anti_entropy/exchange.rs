@@ -2,7 +2,7 @@
 //!
 //! Each side sends what it holds of them as *state*: read when its turn comes, so as it is then; in
 //! pieces of one sibling; and with at most [`WINDOW_BYTES`] on their way to the other side's disk,
-//! beyond which stands one piece at most. The other side answers when a message is stored, synced.
+//! one piece more at most. As much is read ahead, going by the size of the last records. The other side answers when a message is stored, synced.
 //! At the end each says that it has sent all that it owes.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +21,9 @@ const WINDOW_BYTES: usize = 256 << 10;
 const BATCH_BYTES: usize = 32 << 10;
 /// Records in one message: far below what a receiver allows.
 const BATCH_RECORDS: usize = 1024;
+/// Records read at once: enough for a disk, and few enough should they all turn out large after
+/// many small ones.
+const READS_AT_ONCE: usize = 16;
 /// What records are taken to have before the first was read.
 const RECORD_BYTES_GUESS: usize = 1 << 10;
 /// What a name may add to a record.
@@ -35,7 +38,7 @@ pub(super) struct Exchange {
     /// Names of records to send; bounded, as is `expected`, by how many an initiator settles before
     /// those settled are exchanged.
     to_send: VecDeque<ObjectName>,
-    /// Reads under way: their sizes together are guessed to fit the window.
+    /// Reads under way; their sizes together are guessed to fit the window.
     reading: usize,
     /// What was read and not sent yet, with its bytes.
     outgoing: VecDeque<(StateRecord, usize)>,
@@ -267,7 +270,7 @@ impl Exchange {
 
     /// Reads and sends what there is room for.
     fn go_on(&mut self) {
-        while !self.to_send.is_empty() {
+        while !self.to_send.is_empty() && self.reading < READS_AT_ONCE {
             let held = self.in_flight_bytes + self.outgoing_bytes;
             let under_way = held + self.reading * self.typical_bytes;
             if under_way > 0 && under_way + self.typical_bytes > WINDOW_BYTES {
@@ -364,3 +367,6 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

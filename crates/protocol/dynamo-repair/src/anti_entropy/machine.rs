@@ -460,11 +460,16 @@ impl AntiEntropy {
         };
         if let Some(before) = link.session {
             let is_opening = self.sessions.get(&before).is_some_and(Session::is_opening);
-            // If both open at once, one of the two goes on. What the peer answers has ended there.
+            // If both open at once, one of the two goes on. What we answered has ended at the peer.
             if before.is_initiator && (!is_opening || self.config.node < key.peer) {
                 return self.refuse(key, Refusal::Busy);
             }
-            self.abort(now, Vec::from([before]), partitions);
+            if is_opening && let Some(session) = self.sessions.get_mut(&before) {
+                session.give_way();
+                self.carry_out(now, before, partitions);
+            } else {
+                self.abort(now, Vec::from([before]), partitions);
+            }
         }
         let answered = self.sessions.keys().filter(|key| !key.is_initiator).count();
         if answered >= self.config.sessions_max * 2 {
@@ -609,6 +614,7 @@ impl AntiEntropy {
             }
             Ending::Refused(Refusal::Busy) => self.peers.set_due(key.peer, partition, retry),
             Ending::Refused(Refusal::NoMember) => self.counters.sessions_failed += 1,
+            Ending::GaveWay => {}
             Ending::Incomplete => {
                 self.counters.sessions_failed += 1;
                 if recovers {

@@ -89,6 +89,8 @@ pub(super) enum Ending {
     Refused(Refusal),
     /// Something is missing.
     Incomplete,
+    /// The other side's session about the same partition goes on instead.
+    GaveWay,
 }
 
 /// What a session is told.
@@ -251,6 +253,11 @@ impl Session {
         }
         self.send_state(StateMessage::Aborted);
         self.end(Ending::Incomplete);
+    }
+
+    /// Makes room for the session that the other side opened at the same time; it refuses this one.
+    pub(super) fn give_way(&mut self) {
+        self.end(Ending::GaveWay);
     }
 
     /// Whether the other side has not said yet whether it takes part.
