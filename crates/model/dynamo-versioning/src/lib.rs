@@ -89,7 +89,7 @@ pub use dot_clock::{DecodeDotClockError, DotClock};
 pub use dot_set::{DecodeDotSetError, DotSet};
 pub use hybrid_clock::{Hlc, HybridClock};
 pub use put::{Applied, Put, TooManySiblings, apply_put};
-pub use receive::{Received, receive_delayed, receive_state};
+pub use receive::{Received, drop_refused, receive_delayed, receive_state};
 pub use record::{DecodeRecordError, Record, RecordPartsError};
 pub use sibling::{BodyDigest, Content, Sibling};
 pub use stored_record::{DecodeStoredRecordError, OwnWrite, StoredRecord};

@@ -76,6 +76,23 @@ pub fn receive_state(
     received
 }
 
+/// Drops versions that another member refused as collected, as if this replica had never heard of
+/// them: what an incomplete replica does with what it offered. Tells whether anything changed.
+///
+/// A row that holds no version any more knows nothing any more, and is to be removed.
+pub fn drop_refused(stored: &mut StoredRecord, refused: &[Dot]) -> bool {
+    let before = stored.record.siblings().len();
+    for dot in refused {
+        if stored.record.sibling(*dot).is_some() {
+            stored.record.forget(*dot);
+        }
+    }
+    if stored.record.siblings().is_empty() {
+        *stored = StoredRecord::default();
+    }
+    stored.record.siblings().len() != before
+}
+
 /// Sorts the versions of a message: what is covered or lost, and apart from that what was collected.
 fn examine(stored: &StoredRecord, incoming: &Record, clock: &DotClock) -> (Received, Vec<Dot>) {
     let mut received = Received::default();

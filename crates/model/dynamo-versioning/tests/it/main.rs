@@ -6,6 +6,8 @@ mod client_contexts;
 mod context_growth;
 #[cfg(not(planted_bugs))]
 mod histories;
+#[cfg(not(planted_bugs))]
+mod left_out;
 mod model;
 #[cfg(planted_bugs)]
 mod planted_bugs;

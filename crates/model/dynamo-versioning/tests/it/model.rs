@@ -1,57 +1,101 @@
 //! Random histories of a small cluster, judged by a model that knows what each client really saw.
-//!
-//! [`script`] makes a history from a seed; [`cluster`] plays it: three to five members of one partition, two
-//! fallbacks, two keys that share the partition's counters, messages that are late, doubled or
-//! dropped, crashes between the effects of a put, damaged and silently lost records, exchanges and
-//! collection. [`truth`] records for every write which writes its client had seen, by write number
-//! and not by dot, and judges records and contexts by that.
 
 pub(crate) mod cluster;
+pub(crate) mod left_out;
 pub(crate) mod script;
 pub(crate) mod truth;
 
-use cluster::Cluster;
-use script::Step;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use cluster::Cluster;
+use left_out::LeftOut;
+use script::{History, Step};
+
+static DBG: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 /// Plays one history to its end and a full exchange.
-pub(crate) fn play(members: usize, steps: &[Step]) -> Result<(), String> {
-    let mut cluster = Cluster::new(members);
-    for step in steps {
+pub(crate) fn play(history: &History, left_out: Option<LeftOut>, laws: bool) -> Result<(), String> {
+    let mut cluster = Cluster::new(history, left_out, laws);
+    for step in &history.steps {
+        if DBG.load(Ordering::Relaxed) { cluster.dump(step); }
         cluster.play(step)?;
-        cluster.check()?;
     }
+        if DBG.load(Ordering::Relaxed) { cluster.dump(&Step::Sync{node:99}); }
     cluster.settle()
 }
 
-/// Plays the histories of these seeds; tells the first that fails, cut down to what it needs, and
-/// how many were played.
-pub(crate) fn first_failure(seeds: impl IntoIterator<Item = u64>) -> (Option<String>, usize) {
-    let mut played = 0;
-    for seed in seeds {
-        played += 1;
-        let (members, mut steps) = script::from_seed(seed);
-        let Err(mut violation) = play(members, &steps) else { continue };
-        let kind = kind_of(&violation);
-        loop {
-            let before = steps.len();
-            // Last steps first: they are the likeliest to be of no use.
-            for at in (0..before).rev() {
-                let mut shorter = steps.clone();
-                shorter.remove(at);
-                if let Err(same) = play(members, &shorter)
-                    && kind_of(&same) == kind
-                {
-                    (steps, violation) = (shorter, same);
+/// A history that breaks a promise.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) seed: u64,
+    pub(crate) violation: String,
+}
+
+/// The first of these seeds whose history fails, looked for by `workers` threads.
+pub(crate) fn first_failure(
+    seeds: core::ops::Range<u64>,
+    left_out: Option<LeftOut>,
+    laws: bool,
+    workers: u64,
+) -> Option<Failure> {
+    let found = AtomicU64::new(seeds.end);
+    std::thread::scope(|scope| {
+        let hunt = |worker: u64| {
+            let (seeds, found) = (seeds.clone(), &found);
+            move || {
+                for seed in (seeds.start + worker..seeds.end).step_by(workers as usize) {
+                    if seed >= found.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if play(&History::from_seed(seed), left_out, laws).is_err() {
+                        found.fetch_min(seed, Ordering::Relaxed);
+                        return;
+                    }
                 }
             }
-            if steps.len() == before {
+        };
+        (1..workers).for_each(|worker| {
+            scope.spawn(hunt(worker));
+        });
+        hunt(0)();
+    });
+    let seed = found.into_inner();
+    let violation = (seed < seeds.end).then(|| play(&History::from_seed(seed), left_out, laws).err());
+    Some(Failure { seed, violation: violation??})
+}
+
+impl Failure {
+    /// The violation and the steps that it needs.
+    pub(crate) fn explained(&self, left_out: Option<LeftOut>, laws: bool) -> String {
+        let mut history = History::from_seed(self.seed);
+        let mut violation = self.violation.clone();
+        let kind = kind_of(&violation);
+        loop {
+            let before = history.steps.len();
+            // Last steps first: they are the likeliest to be of no use.
+            for at in (0..before).rev() {
+                let mut shorter = history.clone();
+                shorter.steps.remove(at);
+                if let Err(same) = play(&shorter, left_out, laws)
+                    && kind_of(&same) == kind
+                {
+                    (history, violation) = (shorter, same);
+                }
+            }
+            if history.steps.len() == before {
                 break;
             }
         }
-        let listing: String = steps.iter().map(|step| format!("  {step:?}\n")).collect();
-        return (Some(format!("seed {seed}, {members} members: {violation}\n{listing}")), played);
+        let History { members, lazy, skews, steps } = history;
+        if std::env::var_os("DBG1").is_some() {
+            DBG.store(true, Ordering::Relaxed);
+            let h = History { members, lazy, skews, steps: steps.clone() };
+            let _ = play(&h, left_out, laws);
+            DBG.store(false, Ordering::Relaxed);
+        }
+        let steps: String = steps.iter().map(|step: &Step| format!("  {step:?}\n")).collect();
+        let seed = self.seed;
+        format!("seed {seed}, {members} members, lazy: {lazy}, {skews:?}: {violation}\n{steps}")
     }
-    (None, played)
 }
 
 /// A violation's words without its dots and numbers.

@@ -11,6 +11,6 @@ fn seeds() -> core::ops::Range<u64> {
 
 #[test]
 fn no_history_loses_revives_or_overwrites_what_nobody_saw() {
-    let (failure, _) = first_failure(seeds());
-    assert!(failure.is_none(), "{}", failure.unwrap_or_default());
+    let failure = first_failure(seeds(), None, true, 2);
+    assert!(failure.is_none(), "{}", failure.unwrap().explained(None, true));
 }

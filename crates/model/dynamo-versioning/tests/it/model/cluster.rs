@@ -1,43 +1,33 @@
-//! Members, two fallbacks, and the rules that the layers above keep: slots, clocks on
-//! `Stored`, incomplete mode, hints.
+//! Members, two fallbacks, and the rules that the layers above keep: slots, clocks on `Stored`,
+//! what counts as a copy. The other rules have a file each.
 
-use std::collections::BTreeMap;
+mod collection;
+mod exchange;
+mod hints;
+mod node;
+mod reads;
+mod recovery;
+mod settle;
 
 use dynamo_types::{ActorId, WallTime};
 use dynamo_versioning::testing::{put, value};
 use dynamo_versioning::{
-    Content, DotClock, DotMint, DotSet, Hlc, HybridClock, Put, Received, Record, StoredRecord,
-    apply_put, collectable, receive_delayed, receive_state, shrink,
+    Content, Dot, DotClock, DotMint, DotSet, Hlc, HybridClock, Put, Received, Record, StoredRecord,
+    apply_put, collectable, receive_delayed, receive_state,
 };
 
-use super::script::{Fate, Step};
+use self::collection::Closing;
+use self::exchange::{Message, Session};
+use self::hints::Offered;
+use self::node::{Disk, Node, Row, RowName};
+use self::reads::EarlyAnswer;
+use super::left_out::LeftOut;
+use super::script::{FALLBACKS, Fate, History, Step, Write};
 use super::truth::{Truth, WRITES_MAX, Writes};
 
-const FALLBACKS: usize = 2;
 const KEYS: usize = 2;
-const WALL: WallTime = WallTime(1_000_000);
-
-/// One process and its disk.
-struct Node {
-    mint: DotMint,
-    hybrid: HybridClock,
-    /// A member's records by key; a fallback's hints by intended member and key.
-    rows: BTreeMap<(usize, usize), StoredRecord>,
-    clock: DotClock,
-    incomplete: bool,
-    /// The last clock that each member told this one.
-    reports: Vec<DotSet>,
-}
-
-/// What is under way to a member.
-#[derive(Clone)]
-struct Message {
-    to: usize,
-    key: usize,
-    record: Record,
-    /// The sender's clock if this is state.
-    state_of: Option<DotClock>,
-}
+/// The wall clock of a history's first step.
+const BEGIN: u64 = 1_000_000;
 
 /// A context that some client was given.
 #[derive(Clone)]
@@ -48,44 +38,79 @@ struct Seen {
 }
 
 pub(crate) struct Cluster {
+    left_out: Option<LeftOut>,
+    /// Whether to hold not only the promises but also what the rules rest on.
+    laws: bool,
     /// The first so many nodes are members, the rest fallbacks.
     members: usize,
+    lazy: bool,
     nodes: Vec<Node>,
+    now: u64,
     starts: u64,
     messages: Vec<Message>,
+    sessions: Vec<Session>,
+    offered: Vec<Offered>,
+    early: [Option<EarlyAnswer>; KEYS],
+    /// Processes that ended, and the last number that each gave out.
+    ended: Vec<(ActorId, u64)>,
+    closings: Vec<Closing>,
     contexts: [Vec<Seen>; KEYS],
     truth: Truth,
     /// Records damaged or lost, per key: one is what two copies survive.
     faults: [u32; KEYS],
     lost_silently: [bool; KEYS],
+    restored: bool,
     collected: bool,
 }
 
 impl Cluster {
-    pub(crate) fn new(members: usize) -> Self {
+    pub(crate) fn new(history: &History, left_out: Option<LeftOut>, laws: bool) -> Self {
         let mut cluster = Self {
-            members,
+            left_out,
+            laws,
+            members: history.members,
+            lazy: history.lazy,
             nodes: Vec::new(),
+            now: BEGIN,
             starts: 0,
             messages: Vec::new(),
+            sessions: Vec::new(),
+            offered: Vec::new(),
+            early: Default::default(),
+            ended: Vec::new(),
+            closings: Vec::new(),
             contexts: Default::default(),
             truth: Truth::default(),
             faults: [0; KEYS],
             lost_silently: [false; KEYS],
+            restored: false,
             collected: false,
         };
-        for _ in 0..members + FALLBACKS {
+        for skew in history.skews.into_iter().take(history.members + FALLBACKS) {
             let mint = DotMint::new(cluster.new_actor());
-            cluster.nodes.push(Node {
-                mint,
-                hybrid: HybridClock::new(),
-                rows: BTreeMap::new(),
-                clock: DotClock::new(),
-                incomplete: false,
-                reports: vec![DotSet::new(); members],
-            });
+            cluster.nodes.push(Node::new(mint, history.members, skew));
         }
         cluster
+    }
+
+    pub(crate) fn dump(&self, step: &Step) {
+        let names: Vec<String> = (1..=self.starts).map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
+        let mut out = String::new();
+        for (n, node) in self.nodes.iter().enumerate() {
+            out += &format!("   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n", node.incomplete, node.disk.rolled_back, node.clock.dots, node.clock.horizon, node.disk.reports);
+            for (name, row) in &node.disk.rows {
+                out += &format!("      {name:?} {:?} ctx={:?} own={:?} ack={}\n", row.stored.record.siblings().iter().map(|s| format!("{}{}{}", s.dot, if s.is_tombstone() {"T"} else {""}, s.expires_at.map_or(String::new(), |e| format!("@{}", e.0)))).collect::<Vec<_>>(), row.stored.record.context(), row.stored.own, row.acknowledging);
+            }
+        }
+        for (i, m) in self.messages.iter().enumerate() {
+            out += &format!("      m{i}: to {} key {} {:?} ctx={:?} state={:?}\n", m.to, m.key, m.record.dots().collect::<Vec<_>>(), m.record.context(), m.state_of);
+        }
+        for (i, n) in names.iter().enumerate() { out = out.replace(n, &format!("p{i}")); }
+        println!("{out}@{} {step:?}", self.now);
+    }
+
+    fn without(&self, rule: LeftOut) -> bool {
+        self.left_out == Some(rule)
     }
 
     /// Random-looking, so that actors of one node do not lie side by side.
@@ -94,118 +119,94 @@ impl Cluster {
         ActorId(self.starts.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn restart(&mut self, node: usize) {
-        self.nodes[node].mint = DotMint::new(self.new_actor());
-        self.nodes[node].hybrid = HybridClock::new();
+    fn wall(&self, node: usize) -> WallTime {
+        self.nodes[node].wall(self.now)
     }
 
-    fn row(&self, member: usize, key: usize) -> StoredRecord {
-        self.nodes[member].rows.get(&(member, key)).cloned().unwrap_or_default()
+    fn row(&self, node: usize, name: RowName) -> Row {
+        self.nodes[node].disk.rows.get(&name).cloned().unwrap_or_default()
     }
 
     fn record(&self, member: usize, key: usize) -> Record {
-        self.row(member, key).record
+        self.row(member, (member, key)).stored.record
+    }
+
+    fn others(&self, member: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..self.members).filter(move |other| *other != member)
     }
 
     pub(crate) fn play(&mut self, step: &Step) -> Result<(), String> {
+        self.now += 1;
+        self.play_step(step)?;
+        if !self.lazy {
+            (0..self.nodes.len()).try_for_each(|node| self.sync(node))?;
+        }
+        self.check()
+    }
+
+    fn play_step(&mut self, step: &Step) -> Result<(), String> {
         match *step {
-            Step::Read { key, members } => {
-                let mut merged = Record::new();
-                for member in (0..self.members).filter(|m| members & (1 << m) != 0) {
-                    merged.merge(&self.record(member, key));
-                }
-                let writes = self.truth.seen_in(&merged)?;
-                self.give_context(key, merged.context().clone(), merged.hlc_max(), writes)
+            Step::Read { key, members, fallbacks, newest_wins, repair } => {
+                self.read(key, members, fallbacks, newest_wins, repair)
             }
-            Step::Put { key, at, context, delete, newest_wins, fate } => {
-                self.put(key, at, (at, context), delete, newest_wins, fate)
+            Step::AnswerEarly { key, member } => self.answer_early(key, member),
+            Step::Put { at, write } => self.put(at, at, &write),
+            Step::PutAtFallback { at, intended, write } => {
+                let fate = Fate::Fine;
+                let write = Write { newest_wins: false, fate, ..write };
+                self.put(self.members + at, intended, &write)
             }
-            Step::PutAtFallback { key, at, context, delete, intended } => {
-                self.put(key, self.members + at, (intended, context), delete, false, Fate::Fine)
-            }
-            Step::Deliver { message, again } => {
-                let Some(at) = message.checked_rem(self.messages.len()) else { return Ok(()) };
-                let message =
-                    if again { self.messages[at].clone() } else { self.messages.swap_remove(at) };
-                self.receive(message.to, message.key, &message.record, message.state_of.as_ref())
-                    .map(|_| ())
-            }
-            Step::Divert { message, fallback } => {
-                let Some(at) = message.checked_rem(self.messages.len()) else { return Ok(()) };
-                if self.messages[at].state_of.is_some() {
-                    return Ok(());
-                }
-                let message = self.messages.swap_remove(at);
-                let fallback = self.members + fallback;
-                let rows = &mut self.nodes[fallback].rows;
-                let row = rows.entry((message.to, message.key)).or_default();
-                receive_delayed(row, &message.record, &DotClock::new());
-                let stored = row.record.clone();
-                self.truth.stored(&stored, message.to)
+            Step::Deliver { message, again, fails } => self.deliver(message, again, fails),
+            Step::DeliverTwo { message } => self.deliver_two(message),
+            Step::Divert { message, fallback, acknowledging } => {
+                self.divert(message, self.members + fallback, acknowledging)
             }
             Step::Drop { message } => {
-                if let Some(at) = message.checked_rem(self.messages.len()) {
-                    self.messages.swap_remove(at);
-                }
+                self.take_message(message);
                 Ok(())
             }
-            Step::DeliverHints { fallback } => self.deliver_hints(self.members + fallback),
+            Step::OfferHints { fallback } => self.offer_hints(self.members + fallback),
+            Step::HearOfHints { fallback } => self.hear_of_hints(self.members + fallback),
+            Step::DropHints { fallback } => self.drop_hints(self.members + fallback),
             Step::Exchange { a, b } => self.exchange(a, b).map(|_| ()),
-            Step::SendState { key, from, to } => {
-                let clock = self.nodes[from].clock.clone();
-                for record in self.record(from, key).pieces() {
-                    if from != to && !record.is_empty() {
-                        let state_of = Some(clock.clone());
-                        self.messages.push(Message { to, key, record, state_of });
-                    }
-                }
-                Ok(())
-            }
+            Step::OpenSession { a, b } => self.open_session(a, b),
+            Step::SessionKey { session, key } => self.session_key(session, key),
+            Step::EndSession { session } => self.end_session(session),
+            Step::SendState { key, from, to } => self.send_state(key, from, to),
             Step::SendSomePieces { key, from, to, pieces } => {
-                let clock = self.nodes[from].clock.clone();
-                for piece in self.record(from, key).pieces().take(pieces) {
-                    if from != to && !piece.is_empty() {
-                        self.receive(to, key, &piece, Some(&clock))?;
-                    }
-                }
-                Ok(())
+                self.send_some_pieces(key, from, to, pieces)
             }
-            Step::Report { from, to } => {
-                self.report(from, to);
-                Ok(())
-            }
+            Step::Sync { node } => self.sync(node),
+            Step::Checkpoint { at } => self.checkpoint(at),
+            Step::Report { from, to } => self.report(from, to),
             Step::ReportAndCollect { at } => {
                 for from in 0..self.members {
-                    self.report(from, at);
+                    self.checkpoint(from)?;
+                    self.report(from, at)?;
                 }
                 self.collect(at)
             }
             Step::Collect { at } => self.collect(at),
-            Step::Restart { node } => {
-                self.restart(node);
-                Ok(())
-            }
-            Step::Damage { key, at } => {
-                if self.lose(key, at) {
-                    self.nodes[at].mint.raise_floor();
-                    self.nodes[at].incomplete = true;
-                    self.nodes[at].clock = DotClock::new();
+            Step::CollectEverywhere => self.collect_everywhere(),
+            Step::ExchangeEverywhere => self.exchange_everywhere().map(|_| ()),
+            Step::AskForHintsOf { process } => self.ask_for_hints_of(process),
+            Step::CloseNumbers { closing, at } => self.close_numbers(closing, at),
+            Step::Crash { node } => self.crash(node),
+            Step::Damage { key, at } => self.damage(key, at),
+            Step::LoseSilently { key, both, at } => self.lose_silently(key, both, at),
+            Step::BackUp => {
+                for node in &mut self.nodes[..self.members] {
+                    node.backup = Some(node.synced.clone());
                 }
                 Ok(())
             }
-            Step::LoseSilently { key, at } => {
-                self.lost_silently[key] |= self.lose(key, at);
-                Ok(())
+            Step::Restore { at } => self.restore(at),
+            Step::RecoverWith { at, other } => self.recover_with(at, other),
+            Step::Recover { at } => {
+                let mut others = self.others(at);
+                others.try_for_each(|other| self.recover_with(at, other))
             }
-            Step::Recover { at } => self.recover(at),
         }
-    }
-
-    /// Removes a record unless the key's copies have used up what they survive.
-    fn lose(&mut self, key: usize, at: usize) -> bool {
-        let loses = self.faults[key] == 0 && self.nodes[at].rows.remove(&(at, key)).is_some();
-        self.faults[key] += u32::from(loses);
-        loses
     }
 
     fn give_context(
@@ -215,21 +216,16 @@ impl Cluster {
         hlc: Hlc,
         writes: Writes,
     ) -> Result<(), String> {
-        self.truth.check_context(key, &dots, writes)?;
+        if self.laws {
+            self.truth.check_context(key, &dots, writes)?;
+        }
         self.contexts[key].push(Seen { dots, hlc, writes });
         Ok(())
     }
 
-    fn put(
-        &mut self,
-        key: usize,
-        node: usize,
-        (intended, context): (usize, Option<usize>),
-        delete: bool,
-        newest_wins: bool,
-        fate: Fate,
-    ) -> Result<(), String> {
-        if self.truth.writes.len() >= WRITES_MAX {
+    fn put(&mut self, node: usize, intended: usize, write: &Write) -> Result<(), String> {
+        let &Write { key, context, delete, expires_in, newest_wins, fate } = write;
+        if self.truth.count() >= WRITES_MAX {
             return Ok(());
         }
         let given = &self.contexts[key];
@@ -237,22 +233,28 @@ impl Cluster {
             .and_then(|back| back.checked_rem(given.len()))
             .map(|back| given[given.len() - 1 - back].clone())
             .unwrap_or(Seen { dots: DotSet::new(), hlc: Hlc::ZERO, writes: 0 });
-        let mut row = self.nodes[node].rows.get(&(intended, key)).cloned().unwrap_or_default();
+        let mut row = self.row(node, (intended, key)).stored;
         let mut past = seen.writes;
         if newest_wins {
             past |= self.truth.seen_in(&row.record)?;
         }
         let content = if delete { Content::Tombstone } else { value("v") };
+        let may_extend = node < self.members || self.without(LeftOut::FallbackExtends);
         let request = Put {
-            covers_all_held: newest_wins,
-            may_extend: node < self.members,
-            ..put(content, &seen.dots, seen.hlc, self.truth.writes.len() as u128)
+            covers_all_held: newest_wins && !self.without(LeftOut::NewestLeavesOthers),
+            expires_at: expires_in.map(|steps| WallTime(self.now + steps)),
+            may_extend,
+            ..put(content, &seen.dots, seen.hlc, self.truth.count() as u128)
         };
+        let wall = self.wall(node);
         let Node { mint, hybrid, .. } = &mut self.nodes[node];
-        let applied = apply_put(&mut row, mint, hybrid, WALL, request, usize::MAX)
+        let applied = apply_put(&mut row, mint, hybrid, wall, request, usize::MAX)
             .expect("there is no limit");
         if applied.reply_hlc <= seen.hlc {
             return Err("a version is not later than what it replaced".into());
+        }
+        if self.laws && newest_wins && row.record.siblings().len() != 1 {
+            return Err("a put where the newest wins left others beside it".into());
         }
 
         let (stores, sends, restarts) = match fate {
@@ -261,6 +263,7 @@ impl Cluster {
             Fate::StoreFailed => (false, true, false),
             Fate::StoredNotSent => (true, false, true),
             Fate::Nothing => (false, false, true),
+            Fate::GivenUp => (false, false, false),
         };
         if stores || sends {
             let new = self.truth.add(key, applied.dot, past)?;
@@ -268,9 +271,14 @@ impl Cluster {
             self.give_context(key, dots, applied.reply_hlc, past | new)?;
         }
         if stores {
-            self.store(node, (intended, key), row)?;
-        } else {
+            self.store(node, (intended, key), row, true)?;
+        } else if !self.without(LeftOut::FloorKeptAfterFailedStore) {
             self.nodes[node].mint.raise_floor();
+        }
+        let void = fate == Fate::GivenUp
+            || fate == Fate::StoreFailed && self.without(LeftOut::SentNumberDeclaredVoid);
+        if void && node < self.members && !self.nodes[node].incomplete {
+            self.nodes[node].clock.dots.insert(applied.dot);
         }
         if sends {
             for to in (0..self.members).filter(|to| *to != intended) {
@@ -279,30 +287,129 @@ impl Cluster {
             }
         }
         if restarts {
-            self.restart(node);
+            if stores {
+                self.sync(node)?;
+            }
+            self.crash(node)?;
         }
         Ok(())
     }
 
+    /// Stores a row and, since that has ended then, takes its versions into the clock.
     fn store(
         &mut self,
         node: usize,
-        row: (usize, usize),
+        name: RowName,
         stored: StoredRecord,
+        acknowledging: bool,
     ) -> Result<(), String> {
-        self.truth.stored(&stored.record, row.0)?;
-        let encoded = stored.encode();
-        let read = StoredRecord::decode(&encoded).map_err(|error| format!("{error:?}"))?;
+        let mut read = StoredRecord::decode(&stored.encode()).map_err(|e| format!("{e:?}"))?;
         if read != stored {
             return Err("a row does not read back".into());
         }
-        if node < self.members {
-            self.nodes[node].clock.incorporate(&stored.record);
+        if self.without(LeftOut::ExpiredDroppedOnStore) {
+            let record = &stored.record;
+            let wall = self.wall(node);
+            let left = record.siblings().iter().filter(|s| !s.is_expired(wall)).cloned();
+            read.record = Record::from_parts(
+                record.context().clone(),
+                record.hlc_max(),
+                left.collect(),
+            )
+            .expect("fewer siblings");
         }
-        self.nodes[node].rows.insert(row, read);
+        let is_member = node < self.members;
+        let owner = &mut self.nodes[node];
+        if is_member && !owner.incomplete {
+            owner.clock.incorporate(&read.record);
+            owner.disk.journal.incorporate(&read.record);
+        }
+        let row = owner.disk.rows.entry(name).or_default();
+        row.stored = read;
+        row.acknowledging |= acknowledging;
+        owner.dirty = true;
+        if self.without(LeftOut::AckBeforeSync) {
+            self.acknowledge_rows(node)?;
+        }
         Ok(())
     }
 
+    /// Syncs what a node's disk holds, and gives the answers that waited for that.
+    fn sync(&mut self, node: usize) -> Result<(), String> {
+        let owner = &mut self.nodes[node];
+        if !core::mem::take(&mut owner.dirty) {
+            return Ok(());
+        }
+        owner.synced = owner.disk.clone();
+        for dot in core::mem::take(&mut owner.obsolete) {
+            self.truth.acknowledged(dot, node, true)?;
+        }
+        for offered in self.offered.iter_mut().filter(|offered| offered.name.0 == node) {
+            offered.synced = true;
+        }
+        self.acknowledge_rows(node)
+    }
+
+    /// All versions in a node's rows count as copies from now on.
+    fn acknowledge_rows(&mut self, node: usize) -> Result<(), String> {
+        let own = node < self.members;
+        for (name, row) in &self.nodes[node].disk.rows {
+            for dot in row.stored.record.dots().filter(|_| own || row.acknowledging) {
+                self.truth.acknowledged(dot, name.0, own)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_message(&mut self, message: usize) -> Option<Message> {
+        let at = message.checked_rem(self.messages.len())?;
+        Some(self.messages.swap_remove(at))
+    }
+
+    fn deliver(&mut self, message: usize, again: bool, fails: bool) -> Result<(), String> {
+        let Some(at) = message.checked_rem(self.messages.len()) else { return Ok(()) };
+        let message = if again { self.messages[at].clone() } else { self.messages.swap_remove(at) };
+        if !fails {
+            return self.arrive(&message).map(|_| ());
+        }
+        let ahead = self.without(LeftOut::ClockAheadOfStore);
+        let owner = &mut self.nodes[message.to];
+        if ahead && !owner.incomplete {
+            owner.clock.incorporate(&message.record);
+        }
+        Ok(())
+    }
+
+    /// Two messages for one record arrive in one turn of its node.
+    fn deliver_two(&mut self, message: usize) -> Result<(), String> {
+        let Some(first) = self.take_message(message) else { return Ok(()) };
+        let same = |m: &Message| (m.to, m.key) == (first.to, first.key);
+        let second = self.messages.iter().position(same).map(|at| self.messages.swap_remove(at));
+        let name = (first.to, first.key);
+        let before = self.row(first.to, name);
+        self.arrive(&first)?;
+        let Some(second) = second else { return Ok(()) };
+        if self.without(LeftOut::MergeWithoutSlot) {
+            self.sync(first.to)?;
+            self.nodes[first.to].dirty = true;
+            self.nodes[first.to].disk.rows.insert(name, before);
+        }
+        self.arrive(&second).map(|_| ())
+    }
+
+    fn arrive(&mut self, message: &Message) -> Result<Received, String> {
+        let Message { to, key, record, state_of } = message;
+        match state_of {
+            Some((from, _)) if self.without(LeftOut::StateClockTakenLater) => {
+                let clock = self.nodes[*from].clock.clone();
+                self.receive(*to, *key, record, Some(&clock))
+            }
+            Some((_, clock)) => self.receive(*to, *key, record, Some(clock)),
+            None => self.receive(*to, *key, record, None),
+        }
+    }
+
+    /// A member takes a record in, as state if it comes with the sender's clock.
     fn receive(
         &mut self,
         to: usize,
@@ -310,155 +417,179 @@ impl Cluster {
         message: &Record,
         state_of: Option<&DotClock>,
     ) -> Result<Received, String> {
-        let mut row = self.row(to, key);
+        let mut row = self.row(to, (to, key)).stored;
+        let cut = self.cut(to);
+        let wall = self.wall(to);
         let node = &self.nodes[to];
-        if !node.incomplete && row.record.is_empty() && collectable(message, WALL, &self.cut(to)) {
+        let may_go = !node.incomplete
+            && row.record.is_empty()
+            && !self.without(LeftOut::CollectableStoredAgain);
+        if self.without(LeftOut::CollectableBeforeHorizon)
+            && may_go
+            && collectable(message, wall, &cut)
+        {
+            message.dots().try_for_each(|dot| self.truth.acknowledged(dot, to, true))?;
             return Ok(Received::default());
         }
-        let received = match state_of {
-            Some(sender) => receive_state(&mut row, message, &node.clock, sender),
-            None => receive_delayed(&mut row, message, &node.clock),
+        let clock = node.judges_by();
+        let mut received = match state_of {
+            Some(sender) => receive_state(&mut row, message, clock, sender),
+            None => receive_delayed(&mut row, message, clock),
         };
-        if received.changed {
-            self.store(to, (to, key), row)?;
+        // What is collectable here is acknowledged and not stored. What is beyond the horizon is
+        // answered so all the same: an incomplete member or a read that asks must let go of it.
+        let goes = may_go && received.lost.is_empty() && collectable(&row.record, wall, &cut);
+        if received.changed && goes {
+            received.changed = false;
+            row.record.dots().try_for_each(|dot| self.truth.acknowledged(dot, to, true))?;
+        } else if received.changed {
+            self.store(to, (to, key), row, false)?;
         }
-        let node = &mut self.nodes[to];
-        if received.lost.is_empty() {
-            // All of them are covered or collected by what is stored.
-            received.obsolete.iter().for_each(|dot| node.clock.dots.insert(*dot));
+        let lost = !received.lost.is_empty();
+        if lost {
+            self.nodes[to].disk.unaware = [false; KEYS];
+        }
+        if self.nodes[to].incomplete {
+            // It has lost something: that is known.
+        } else if lost && !self.without(LeftOut::LossNotNoticed) {
+            self.become_incomplete(to);
         } else {
-            node.incomplete = true;
-            node.clock = DotClock::new();
+            // All of them are covered or collected by what is stored.
+            let clock = &mut self.nodes[to].clock;
+            received.obsolete.iter().for_each(|dot| clock.dots.insert(*dot));
         }
+        self.answer_obsolete(to, &received.obsolete)?;
         Ok(received)
     }
 
-    fn deliver_hints(&mut self, fallback: usize) -> Result<(), String> {
-        while let Some(((to, key), hint)) = self.nodes[fallback].rows.pop_first() {
-            for piece in hint.record.pieces() {
-                self.receive(to, key, &piece, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A complete exchange of both sides; tells whether anything changed.
-    fn exchange(&mut self, a: usize, b: usize) -> Result<bool, String> {
-        if a == b {
-            return Ok(false);
-        }
-        let clocks = [a, b].map(|side| self.nodes[side].clock.clone());
-        let mut changed = false;
-        for key in 0..KEYS {
-            let records = [a, b].map(|side| self.record(side, key));
-            // Equal versions are no difference, whatever their contexts look like.
-            if records[0].same_versions(&records[1]) {
-                continue;
-            }
-            for (from, to) in [(0, b), (1, a)] {
-                for piece in records[from].pieces().filter(|piece| !piece.is_empty()) {
-                    changed |= self.receive(to, key, &piece, Some(&clocks[from]))?.changed;
-                }
-            }
-        }
-        for (from, to) in [(0, b), (1, a)] {
-            let node = &mut self.nodes[to];
-            if !node.incomplete {
-                node.clock.join(&clocks[from]);
-            }
-        }
-        Ok(changed)
-    }
-
-    fn report(&mut self, from: usize, to: usize) {
-        if !self.nodes[from].incomplete {
-            self.nodes[to].reports[from] = self.nodes[from].clock.dots.clone();
-        }
-    }
-
-    fn cut(&self, at: usize) -> DotSet {
-        let node = &self.nodes[at];
-        let others = (0..self.members).filter(|member| *member != at);
-        others.fold(node.clock.dots.clone(), |cut, other| cut.intersection(&node.reports[other]))
-    }
-
-    fn collect(&mut self, at: usize) -> Result<(), String> {
-        if self.nodes[at].incomplete {
+    /// What is obsolete counts as acknowledged once what replaced it is synced.
+    fn answer_obsolete(&mut self, member: usize, obsolete: &[Dot]) -> Result<(), String> {
+        let node = &mut self.nodes[member];
+        if node.dirty && self.left_out != Some(LeftOut::ObsoleteAnsweredUnsynced) {
+            node.obsolete.extend(obsolete);
             return Ok(());
         }
-        let cut = self.cut(at);
-        for key in 0..KEYS {
-            let mut row = self.row(at, key);
-            let before = row.record.clone();
-            if before.is_empty() {
-                continue;
-            }
-            if collectable(&before, WALL, &cut) {
-                self.collected = true;
-                self.truth.collected(&before)?;
-                self.nodes[at].rows.remove(&(at, key));
-                self.nodes[at].clock.collected(before.context());
-            } else if shrink(&mut row.record, &cut) {
-                self.collected = true;
-                self.nodes[at].clock.collected(before.context());
-                self.nodes[at].rows.insert((at, key), row);
+        obsolete.iter().try_for_each(|dot| self.truth.acknowledged(*dot, member, true))
+    }
+
+    /// A process ends, with what its disk has not synced, and its node starts again.
+    fn crash(&mut self, node: usize) -> Result<(), String> {
+        let reused = self.without(LeftOut::ActorReusedAfterRestart);
+        let former = &self.nodes[node].mint;
+        let (actor, last) = (former.actor(), former.last());
+        let actor_now = if reused { actor } else { self.new_actor() };
+        if last > 0 && !reused {
+            self.ended.push((actor, last));
+        }
+        let (clock_lost, horizon_lost) = (
+            self.without(LeftOut::ClockLostAtRestart),
+            self.without(LeftOut::HorizonOnlyInMemory),
+        );
+        let owner = &mut self.nodes[node];
+        owner.mint = DotMint::new(actor_now);
+        owner.hybrid = HybridClock::new();
+        owner.disk = owner.synced.clone();
+        owner.dirty = false;
+        owner.obsolete.clear();
+        owner.recovery = Default::default();
+        owner.incomplete = owner.disk.incomplete;
+        owner.clock = owner.disk.checkpoint.clone();
+        owner.clock.join(&owner.disk.journal);
+        if horizon_lost {
+            owner.clock.horizon = DotSet::new();
+        }
+        if clock_lost {
+            owner.clock = DotClock::new();
+        }
+        self.offered.retain(|offered| offered.name.0 != node || offered.synced);
+        self.interrupt(node);
+        Ok(())
+    }
+
+    /// What cannot go on after a node crashed or became incomplete.
+    fn interrupt(&mut self, node: usize) {
+        if !self.without(LeftOut::SessionOutlivesItsSides) {
+            self.sessions.retain(|session| !session.sides.contains(&node));
+        }
+        if node < self.members && !self.without(LeftOut::ClosingOutlivesLosses) {
+            self.closings.iter_mut().for_each(Closing::begin_again);
+        }
+    }
+
+    /// Whether a disk may lose what it has of these keys and every copy of two stay one.
+    fn may_lose(&self, keys: impl IntoIterator<Item = usize>) -> bool {
+        keys.into_iter().all(|key| self.faults[key] == 0)
+    }
+
+    /// Takes a record off a disk.
+    fn lose(&mut self, key: usize, at: usize) -> bool {
+        let owner = &mut self.nodes[at];
+        let held = owner.disk.rows.remove(&(at, key)).is_some();
+        let held = owner.synced.rows.remove(&(at, key)).is_some() || held;
+        if held {
+            self.faults[key] += 1;
+            self.truth.lost(key, at);
+        }
+        held
+    }
+
+    fn damage(&mut self, key: usize, at: usize) -> Result<(), String> {
+        if self.may_lose([key]) && self.lose(key, at) {
+            self.nodes[at].mint.raise_floor();
+            self.become_incomplete(at);
+            // Found at the next start too, if the process dies before it has made a note of it.
+            self.sync(at)?;
+        }
+        Ok(())
+    }
+
+    fn lose_silently(&mut self, key: usize, both: bool, at: usize) -> Result<(), String> {
+        let keys = if both { 0..KEYS } else { key..key + 1 };
+        if self.may_lose(keys.clone()) {
+            for key in keys {
+                if self.lose(key, at) {
+                    self.lost_silently[key] = true;
+                    self.nodes[at].disk.unaware[key] = true;
+                    self.nodes[at].synced.unaware[key] = true;
+                }
             }
         }
         Ok(())
     }
 
-    /// Ends incomplete mode by one exchange with every other member: what is left is offered as
-    /// delayed, what the other refuses is dropped, its records come as state.
-    fn recover(&mut self, at: usize) -> Result<(), String> {
-        if !self.nodes[at].incomplete {
+    fn restore(&mut self, at: usize) -> Result<(), String> {
+        if !self.may_lose(0..KEYS) {
             return Ok(());
         }
-        let mut learned = DotClock::new();
-        for other in (0..self.members).filter(|other| *other != at) {
-            let clock = self.nodes[other].clock.clone();
-            for key in 0..KEYS {
-                let theirs = self.record(other, key);
-                for piece in self.record(at, key).pieces().filter(|piece| !piece.is_empty()) {
-                    let refused = self.receive(other, key, &piece, None)?.obsolete;
-                    let collected = refused.into_iter().filter(|dot| !theirs.covers(*dot));
-                    self.drop_versions(at, key, &collected.collect());
-                }
-                for piece in theirs.pieces().filter(|piece| !piece.is_empty()) {
-                    self.receive(at, key, &piece, Some(&clock))?;
-                }
-            }
-            learned.join(&clock);
-        }
-        let node = &mut self.nodes[at];
-        node.clock = learned;
-        node.rows.values().for_each(|row| node.clock.incorporate(&row.record));
-        node.incomplete = false;
-        Ok(())
-    }
-
-    fn drop_versions(&mut self, at: usize, key: usize, dropped: &DotSet) {
-        if dropped.is_empty() {
-            return;
-        }
-        let row = self.row(at, key);
-        let mut context = row.record.context().clone();
-        context.subtract(dropped);
-        let kept = row.record.siblings().iter().filter(|s| !dropped.contains(s.dot));
-        let record = Record::from_parts(context, row.record.hlc_max(), kept.cloned().collect())
-            .expect("fewer siblings, and the context without them");
-        self.nodes[at].rows.insert((at, key), StoredRecord { record, own: row.own });
+        let Some(backup) = self.nodes[at].backup.take() else { return Ok(()) };
+        self.faults = [1; KEYS];
+        (0..KEYS).for_each(|key| self.truth.lost(key, at));
+        self.restored = true;
+        let owner = &mut self.nodes[at];
+        owner.synced = Disk { rolled_back: true, ..backup };
+        self.crash(at)
     }
 
     /// What must hold after every step.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
+        if !self.laws {
+            return Ok(());
+        }
+        // A clock that vouches for what its member lost lets replaced versions come back.
+        let clocks_hold = !self.lost_silently.contains(&true);
         for (number, node) in self.nodes.iter().enumerate() {
-            for ((_, key), row) in &node.rows {
+            let knows = !node.incomplete && !node.disk.rolled_back;
+            let whole = number < self.members && knows && clocks_hold;
+            for ((_, key), row) in &node.disk.rows {
                 let whose = format!("node {number}, key {key}");
-                self.truth.check_claims(*key, &row.record, &whose)?;
+                self.truth.check_claims(*key, &row.stored.record, &whose)?;
                 // A hint may hold what members know by their horizons alone to be replaced.
-                if number < self.members && !node.incomplete {
-                    self.truth.check_concurrent(&row.record, &whose)?;
+                if whole {
+                    self.truth.check_concurrent(&row.stored.record, &whose)?;
                 }
+            }
+            if whole {
+                self.check_clock(number)?;
             }
         }
         for message in &self.messages {
@@ -467,53 +598,16 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets everything arrive, recover and be exchanged, then judges what is left.
-    pub(crate) fn settle(mut self) -> Result<(), String> {
-        for message in core::mem::take(&mut self.messages) {
-            // Every third message never arrives.
-            if message.record.dots().any(|dot| dot.counter % 3 != 0) {
-                self.receive(message.to, message.key, &message.record, message.state_of.as_ref())?;
-            }
-        }
-        for fallback in self.members..self.nodes.len() {
-            self.deliver_hints(fallback)?;
-        }
-        self.check()?;
-        let mut rounds = 0;
-        loop {
-            for at in 0..self.members {
-                self.recover(at)?;
-            }
-            let mut changed = false;
-            for a in 0..self.members {
-                for b in 0..a {
-                    changed |= self.exchange(a, b)?;
-                }
-            }
-            if !changed && self.nodes.iter().all(|node| !node.incomplete) {
-                break;
-            }
-            rounds += 1;
-            if rounds > 8 {
-                return Err("the members do not come to rest".into());
-            }
-        }
-        self.check()?;
+    /// A clock vouches only for what its member holds, covers or collected.
+    fn check_clock(&self, member: usize) -> Result<(), String> {
+        let clock = &self.nodes[member].clock;
         for key in 0..KEYS {
-            let records: Vec<Record> =
-                (0..self.members).map(|member| self.record(member, key)).collect();
-            // A clock vouches for a version that its member lost silently. Once another key's
-            // collection puts that number beyond a horizon, a late copy counts as collected: the
-            // rules promise nothing then.
-            let unsure = self.lost_silently[key] && self.collected;
-            let copies = (!unsure).then_some(1 + self.faults[key]);
-            let deletes_hold = !self.lost_silently.contains(&true);
-            self.truth.check_end(key, &records, copies, deletes_hold)?;
-            for record in &records {
-                // One member may have collected what another still holds.
-                let dead = |r: &Record| r.siblings().iter().all(|s| s.is_tombstone());
-                if !(record.same_versions(&records[0]) || dead(record) && dead(&records[0])) {
-                    return Err(format!("members differ: {record:?} and {:?}", records[0]));
+            let record = self.record(member, key);
+            for dot in self.truth.dots_of(key) {
+                let closed = self.closings.iter().any(|closing| closing.has_closed(dot));
+                let known = record.covers(dot) || clock.horizon.contains(dot) || closed;
+                if clock.includes(dot) && !known {
+                    return Err(format!("member {member}'s clock has {dot}, and it has not"));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dynamo_types::WallTime;
 use dynamo_versioning::{Dot, DotSet, Record};
 
 /// Writes by number, as bits.
@@ -12,20 +13,24 @@ pub(crate) const WRITES_MAX: usize = 120;
 
 /// One put that had any effect.
 #[derive(Debug)]
-pub(crate) struct Write {
-    pub(crate) key: usize,
-    pub(crate) dot: Dot,
+struct Write {
+    key: usize,
+    dot: Dot,
     /// What its client's context covered, and what the coordinator added to that.
     seen: Writes,
     /// All that is replaced with it: what it had seen, and what that had replaced.
     past: Writes,
-    /// Members that stored it durably at some time.
-    stored_by: u8,
+    /// Members that acknowledged it, or for which a fallback did.
+    copies: u8,
+    /// Members that acknowledged it themselves and have not lost it since.
+    rows: u8,
+    /// The most members that ever had it so at one time.
+    rows_most: u32,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
-    pub(crate) writes: Vec<Write>,
+    writes: Vec<Write>,
     by_dot: BTreeMap<Dot, usize>,
     /// Deletes that were collected, with all that they replaced.
     collected: Writes,
@@ -35,6 +40,10 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
+    pub(crate) fn count(&self) -> usize {
+        self.writes.len()
+    }
+
     /// Takes down a write that covers `seen`. That may be less than its whole past: a write to a
     /// bucket where the newest wins replaces more than it tells its client.
     pub(crate) fn add(&mut self, key: usize, dot: Dot, seen: Writes) -> Result<Writes, String> {
@@ -44,7 +53,7 @@ impl Truth {
         }
         let seen_writes = self.writes.iter().enumerate().filter(|(n, _)| seen & (1 << n) != 0);
         let past = seen_writes.fold(seen, |past, (_, write)| past | write.past);
-        self.writes.push(Write { key, dot, seen, past, stored_by: 0 });
+        self.writes.push(Write { key, dot, seen, past, copies: 0, rows: 0, rows_most: 0 });
         Ok(1 << number)
     }
 
@@ -69,13 +78,26 @@ impl Truth {
         })
     }
 
-    /// Takes down a durable copy for a member; a hint is one for the member it is meant for.
-    pub(crate) fn stored(&mut self, record: &Record, member: usize) -> Result<(), String> {
-        for dot in record.dots() {
-            let number = self.number(dot)?;
-            self.writes[number].stored_by |= 1 << member;
-        }
+    /// Takes down that a member acknowledged a version, or a fallback in its place.
+    pub(crate) fn acknowledged(
+        &mut self,
+        dot: Dot,
+        member: usize,
+        by_itself: bool,
+    ) -> Result<(), String> {
+        let number = self.number(dot)?;
+        let write = &mut self.writes[number];
+        write.copies |= 1 << member;
+        write.rows |= u8::from(by_itself) << member;
+        write.rows_most = write.rows_most.max(write.rows.count_ones());
         Ok(())
+    }
+
+    /// Takes down that a member's disk lost what it had of a key.
+    pub(crate) fn lost(&mut self, key: usize, member: usize) {
+        for write in self.writes.iter_mut().filter(|write| write.key == key) {
+            write.rows &= !(1 << member);
+        }
     }
 
     pub(crate) fn collected(&mut self, record: &Record) -> Result<(), String> {
@@ -86,12 +108,22 @@ impl Truth {
         Ok(())
     }
 
+    /// What nobody may be shown any more.
+    pub(crate) fn deleted(&self) -> Writes {
+        self.deleted
+    }
+
     fn replaced(&self) -> Writes {
         self.writes.iter().fold(0, |all, write| all | write.past)
     }
 
     fn of_key(&self, key: usize) -> impl Iterator<Item = (usize, &Write)> {
         self.writes.iter().enumerate().filter(move |(_, write)| write.key == key)
+    }
+
+    /// The dots of a key's writes.
+    pub(crate) fn dots_of(&self, key: usize) -> impl Iterator<Item = Dot> {
+        self.of_key(key).map(|(_, write)| write.dot)
     }
 
     /// No record may claim that a version was replaced which no put had seen.
@@ -138,34 +170,73 @@ impl Truth {
         Ok(())
     }
 
+    /// What a read shows was not `deleted` when it began, and replaced by nothing that it shows.
+    pub(crate) fn check_shown(&self, shown: &[Dot], deleted: Writes) -> Result<(), String> {
+        let numbers = shown.iter().map(|dot| self.number(*dot));
+        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        for (dot, number) in shown.iter().zip(&numbers) {
+            if deleted & (1 << number) != 0 {
+                return Err(format!("a read shows {dot} after its delete was collected"));
+            }
+            if numbers.iter().any(|other| self.writes[*other].seen & (1 << number) != 0) {
+                return Err(format!("a read shows {dot} beside what replaced it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A read that counted `answers` members shows every write that so many acknowledged that one
+    /// of them must have it, or what replaced it; and at least the `copies` that it needs to survive.
+    pub(crate) fn check_fresh(
+        &self,
+        key: usize,
+        shown: &Record,
+        answers: u32,
+        members: u32,
+        copies: u32,
+    ) -> Result<(), String> {
+        let known = self.history_of(shown)? | self.collected;
+        for (number, write) in self.of_key(key) {
+            let rows = write.rows_most;
+            if rows >= copies && rows + answers > members && known & (1 << number) == 0 {
+                return Err(format!("a read of {answers} members misses write {}", write.dot));
+            }
+        }
+        Ok(())
+    }
+
     /// Judges what is left of a key at all members when everything has been exchanged.
     ///
-    /// `copies` is how many members must have stored a write for it to survive, if that is known;
-    /// `deletes_hold` says that no record was lost silently, so that nothing deleted may be back.
+    /// A dead version may be back: it shows nothing, and is collected once more. `copies` is how many members must have acknowledged a write for it to survive, if that is
+    /// known; `deletes_hold` says that nothing deleted may be back.
     pub(crate) fn check_end(
         &self,
         key: usize,
         records: &[Record],
         copies: Option<u32>,
         deletes_hold: bool,
+        wall: WallTime,
     ) -> Result<(), String> {
         let mut survivors = 0;
         for record in records {
             survivors |= self.history_of(record)?;
         }
         for (number, write) in self.of_key(key) {
-            let counts = copies.is_some_and(|copies| write.stored_by.count_ones() >= copies);
+            let counts = copies.is_some_and(|copies| write.copies.count_ones() >= copies);
             let bit = 1 << number;
             if counts && (survivors | self.collected) & bit == 0 {
                 return Err(format!("write {} is lost with all that replaced it", write.dot));
             }
-            let is_sibling = records.iter().any(|record| record.sibling(write.dot).is_some());
-            if deletes_hold && is_sibling && self.deleted & bit != 0 {
+            let siblings = records.iter().filter_map(|record| record.sibling(write.dot));
+            let lives = siblings.into_iter().any(|s| !s.is_tombstone() && !s.is_expired(wall));
+            if deletes_hold && lives && self.deleted & bit != 0 {
                 return Err(format!("write {} is back after its delete was collected", write.dot));
             }
             if deletes_hold && counts {
-                for dot in records.iter().flat_map(Record::dots) {
-                    if write.seen & (1 << self.number(dot)?) != 0 {
+                for sibling in records.iter().flat_map(Record::siblings) {
+                    let lives = !sibling.is_tombstone() && !sibling.is_expired(wall);
+                    let dot = sibling.dot;
+                    if lives && write.seen & (1 << self.number(dot)?) != 0 {
                         return Err(format!("write {dot} is back, {} replaced it", write.dot));
                     }
                 }

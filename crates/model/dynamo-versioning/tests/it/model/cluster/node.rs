@@ -1,0 +1,98 @@
+//! One process and its disk.
+
+use std::collections::BTreeMap;
+
+use dynamo_types::WallTime;
+use dynamo_versioning::{Dot, DotClock, DotMint, DotSet, HybridClock, StoredRecord};
+
+/// Whose record, and of which key: a member's own rows bear its own number, a fallback's that of
+/// the member that they are meant for.
+pub(super) type RowName = (usize, usize);
+
+#[derive(Clone, Default)]
+pub(super) struct Row {
+    pub(super) stored: StoredRecord,
+    /// A hint that counted as a copy, and may therefore not be dropped.
+    pub(super) acknowledging: bool,
+}
+
+/// What a disk holds at one moment.
+#[derive(Clone, Default)]
+pub(super) struct Disk {
+    pub(super) rows: BTreeMap<RowName, Row>,
+    /// The dot clock at its last checkpoint.
+    pub(super) checkpoint: DotClock,
+    /// What the batches since then brought.
+    pub(super) journal: DotClock,
+    /// The mark of incomplete mode.
+    pub(super) incomplete: bool,
+    /// The last clock that each member reported to this one.
+    pub(super) reports: Vec<DotSet>,
+    /// It went back in time, and its node has made no note of that.
+    pub(super) rolled_back: bool,
+    /// Keys whose record it lost, and its node has made no note of that.
+    pub(super) unaware: [bool; super::KEYS],
+}
+
+/// How far an incomplete member is.
+#[derive(Default)]
+pub(super) struct Recovery {
+    /// Members that it has exchanged with, as bits.
+    pub(super) with: u8,
+    /// The clocks of those that are complete, joined.
+    pub(super) learned: DotClock,
+}
+
+pub(super) struct Node {
+    pub(super) mint: DotMint,
+    pub(super) hybrid: HybridClock,
+    /// The live clock; empty in incomplete mode.
+    pub(super) clock: DotClock,
+    pub(super) incomplete: bool,
+    pub(super) recovery: Recovery,
+    /// Versions that are obsolete here and will be answered so at the next sync.
+    pub(super) obsolete: Vec<Dot>,
+    /// Whether the disk holds anything that is not synced.
+    pub(super) dirty: bool,
+    /// The disk as this process sees it.
+    pub(super) disk: Disk,
+    /// The disk as it would be after a crash.
+    pub(super) synced: Disk,
+    /// An older image of the disk.
+    pub(super) backup: Option<Disk>,
+    /// How far this node's wall clock is ahead.
+    pub(super) skew: u64,
+}
+
+impl Node {
+    pub(super) fn new(mint: DotMint, members: usize, skew: u64) -> Self {
+        let disk = Disk { reports: vec![DotSet::new(); members], ..Disk::default() };
+        Self {
+            mint,
+            hybrid: HybridClock::new(),
+            clock: DotClock::new(),
+            incomplete: false,
+            recovery: Recovery::default(),
+            obsolete: Vec::new(),
+            dirty: false,
+            synced: disk.clone(),
+            disk,
+            backup: None,
+            skew,
+        }
+    }
+
+    /// What it judges messages by: its clock, or what an incomplete member has learned so far.
+    pub(super) fn judges_by(&self) -> &DotClock {
+        if self.incomplete { &self.recovery.learned } else { &self.clock }
+    }
+
+    /// The clock that makes its records state; an incomplete member's are none.
+    pub(super) fn vouches(&self) -> Option<DotClock> {
+        (!self.incomplete).then(|| self.clock.clone())
+    }
+
+    pub(super) fn wall(&self, now: u64) -> WallTime {
+        WallTime(now + self.skew)
+    }
+}
