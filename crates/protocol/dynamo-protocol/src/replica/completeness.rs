@@ -61,13 +61,15 @@ impl Replica {
 
     /// A complete exchange was made with another member: its clock from before it is joined.
     pub(crate) fn exchanged(&mut self, id: PartitionId, with: NodeId, clock: &DotClock) {
-        let partition = self.partitions.get_mut(id);
-        if !partition.exchanged(with, clock) {
-            return;
+        if self.partitions.get_mut(id).exchanged(with, clock) {
+            self.became_complete(id);
         }
+    }
+
+    pub(super) fn became_complete(&mut self, id: PartitionId) {
         self.checkpoint_now.insert(id);
         // Nobody has what these held, or it would have been stored over them.
-        for name in partition.rotten.clone() {
+        for name in self.partitions.get_mut(id).rotten.clone() {
             self.submit(&name, Place::Own, Job::DropRotten);
         }
     }

@@ -131,6 +131,20 @@ impl Partition {
         };
         incomplete.learned.join(clock);
         incomplete.waiting.remove(&with);
+        self.end_incomplete()
+    }
+
+    /// The tree is that of the records which can be read. Whether the copy is complete with that: a
+    /// lone replica has nobody to ask.
+    pub(super) fn rebuilt(&mut self) -> bool {
+        let Some(incomplete) = &mut self.incomplete else { return false };
+        incomplete.rebuilt = true;
+        self.end_incomplete()
+    }
+
+    /// Ends being incomplete once every other member was asked.
+    fn end_incomplete(&mut self) -> bool {
+        let Some(incomplete) = &mut self.incomplete else { return false };
         if !incomplete.waiting.is_empty() {
             return false;
         }

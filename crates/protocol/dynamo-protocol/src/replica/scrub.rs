@@ -191,13 +191,13 @@ impl Replica {
         if cursor.sound {
             partition.records = cursor.counted;
         }
-        if cursor.rebuilds
-            && let Some(incomplete) = &mut partition.incomplete
-        {
-            incomplete.rebuilt = true;
-            return Some(id);
+        if !cursor.rebuilds {
+            return None;
         }
-        None
+        if partition.rebuilt() {
+            self.became_complete(id);
+        }
+        Some(id)
     }
 
     fn scrub_row(
