@@ -11,6 +11,7 @@ mod http_access;
 mod http_errors;
 mod http_explain;
 mod http_objects;
+mod incompleteness;
 mod native_clients;
 mod replication;
 mod restarts;
