@@ -7,6 +7,7 @@ mod fake_node;
 mod http_client;
 
 mod commands;
+mod hints;
 mod http_access;
 mod http_errors;
 mod http_explain;
