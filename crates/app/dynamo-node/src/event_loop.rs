@@ -145,6 +145,7 @@ impl EventLoop {
             client_links: self.executor.links.client_count(),
             hints: self.node.hints().collect(),
             hint_bytes: self.node.hint_bytes(),
+            incomplete_partitions: self.node.incomplete_partitions(),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct NodeStatus {
     pub hints: Vec<(NodeId, HintCount)>,
     /// Bytes of all hints.
     pub hint_bytes: u64,
+    /// Copies of partitions here that may lack what they acknowledged.
+    pub incomplete_partitions: usize,
 }
 
 /// Why a request was not handed to the node.

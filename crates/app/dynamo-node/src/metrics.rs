@@ -165,6 +165,8 @@ pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figure
     page.gauge("dynamo_members_unreachable", "Members without a link.", status.unreachable.len());
     let in_flight = figures.http_in_flight;
     page.gauge("dynamo_http_requests_in_flight", "HTTP requests being served.", in_flight);
+    let help = "Copies of partitions that may lack what they acknowledged.";
+    page.gauge("dynamo_incomplete_partitions", help, status.incomplete_partitions);
     render_hints(&mut page, figures);
     if let Some(transport) = &sources.transport {
         for (name, value) in transport() {
@@ -288,6 +290,7 @@ mod tests {
             "dynamo_hints{node=\"node-2\"} 4",
             "dynamo_hint_bytes{node=\"the \\\"old\\\" one\"} 60",
             "dynamo_hint_space_bytes 700",
+            "dynamo_incomplete_partitions 0",
             "dynamo_hint_space_bytes_max 1073741824",
         ] {
             assert!(page.lines().any(|line| line == expected), "{expected} is not in\n{page}");

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::cluster::{Cluster, errors, run};
-use crate::http_client::request;
+use crate::cluster::{Cluster, errors, run, until};
+use crate::http_client::{get, request};
+
+const KEYS: usize = 50;
 
 /// A cluster with data, whose first node was killed.
 fn killed() -> Cluster {
     let mut cluster = Cluster::start(3);
-    for i in 0..50 {
+    for i in 0..KEYS {
         let target = format!("/v1/kv/b/key-{i}?w=3");
         let put = request(cluster.http(1), "PUT", &target, &[], Some(&[7; 300]));
         assert_eq!(put.status, 204, "{put:?}");
@@ -25,6 +27,20 @@ fn start_again(cluster: &mut Cluster) -> String {
     cluster.log(1)
 }
 
+/// Waits until the others have filled the first node, and it has noted that for good.
+fn is_filled_again(cluster: &mut Cluster) {
+    until("every partition is complete", || cluster.metric(1, "dynamo_incomplete_partitions") == 0);
+    for i in 0..KEYS {
+        let json = get(cluster.http(2), &format!("/v1/explain/b/key-{i}")).json();
+        assert_eq!(json["agree"], true, "{json}");
+        assert_eq!(json["replicas"][0]["state"], "present", "{json}");
+    }
+    assert!(cluster.terminate(1).success());
+    let log = start_again(cluster);
+    assert!(log.contains("incomplete=false") && !log.contains("ERROR"), "{log}");
+    assert_eq!(cluster.metric(1, "dynamo_incomplete_partitions"), 0);
+}
+
 #[test]
 fn a_first_start_is_complete_and_so_is_one_with_its_data() {
     let mut cluster = killed();
@@ -38,11 +54,12 @@ fn a_first_start_is_complete_and_so_is_one_with_its_data() {
 }
 
 #[test]
-fn wiped_node_same_id_starts_incomplete() {
+fn wiped_node_same_id_starts_incomplete_and_is_filled_again() {
     let mut cluster = killed();
     std::fs::remove_dir_all(cluster.path("node-1/data")).unwrap();
     let log = start_again(&mut cluster);
     assert!(log.contains("its database is gone") && log.contains("incomplete=true"), "{log}");
+    is_filled_again(&mut cluster);
 }
 
 #[test]
@@ -54,7 +71,7 @@ fn a_database_that_was_removed_beside_its_stamp_is_missed_too() {
 }
 
 #[test]
-fn a_shortened_log_starts_incomplete() {
+fn a_node_whose_log_was_shortened_starts_incomplete_and_is_filled_again() {
     let mut cluster = killed();
     let files = std::fs::read_dir(cluster.path("node-1/data/database")).unwrap();
     let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
@@ -66,6 +83,7 @@ fn a_shortened_log_starts_incomplete() {
     std::fs::write(&log, bytes).unwrap();
     let log = start_again(&mut cluster);
     assert!(log.contains("the log was damaged: ") && log.contains("incomplete=true"), "{log}");
+    is_filled_again(&mut cluster);
 }
 
 #[test]
