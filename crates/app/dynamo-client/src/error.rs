@@ -168,7 +168,7 @@ macro_rules! writing_error {
                 /// When to try again.
                 retry_after: Duration,
             },
-            /// Not applied. The disks of the nodes that were asked are full.
+            /// Not applied. The disks of the nodes that were asked are full, or their space for hints.
             #[error("not applied: storage is full")]
             StorageFull,
             /// Not applied. The nodes that were asked cannot use their disks.

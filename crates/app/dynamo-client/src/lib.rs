@@ -62,8 +62,8 @@ pub use error::{
 pub use operation::{BucketInfo, Context, Delete, Get, List, Object, Put, Stored};
 
 pub use dynamo_messages::{
-    ClusterView, Explanation, Invalid, MemberView, Receipt, ReplicaState, ReplicaView, RingView,
-    SiblingReply, SiblingView,
+    ClusterView, Explanation, HintView, Invalid, MemberView, Receipt, ReplicaState, ReplicaView,
+    RingView, SiblingReply, SiblingView,
 };
 pub use dynamo_transport::{Identity, Trust};
 pub use dynamo_types::{

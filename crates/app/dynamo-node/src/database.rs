@@ -14,9 +14,10 @@ use crate::settings::Settings;
 /// The database lies below the stamped directory, whose stamp is not its business.
 const DIRECTORY: &str = "database";
 
-/// Opens the database of a node.
-pub(crate) fn open(settings: &Settings) -> Result<RocksDbEngine, OpenError> {
+/// Opens the database of a node, which has run before or not.
+pub(crate) fn open(settings: &Settings, has_run: bool) -> Result<RocksDbEngine, OpenError> {
     let options = OpenOptions {
+        used_before: has_run,
         cache_bytes: settings.cache_bytes,
         write_buffer_bytes: settings.write_buffer_bytes,
         reserve_bytes: settings.free_bytes_min,
@@ -29,15 +30,22 @@ pub(crate) fn open(settings: &Settings) -> Result<RocksDbEngine, OpenError> {
             tracing::info!("the log ended within a write that nobody was told of");
         }
         Recovery::Shortened => tracing::error!(
-            "the log was damaged: this node's data is that of an earlier moment; reads that count \
-             on it alone may miss acknowledged writes until replicas have healed it"
+            "the log was damaged: this node's data is that of an earlier moment. It starts \
+             incomplete: it says of no key that it has no value, and does not count in reads, until \
+             the other replicas have filled it again"
+        ),
+        Recovery::Missing => tracing::error!(
+            "this node ran before and its database is gone: its disk was replaced or wiped. It starts \
+             empty and incomplete: it says of no key that it has no value, and does not count in \
+             reads, until the other replicas have filled it again"
         ),
     }
     Ok(engine)
 }
 
-/// What the node starts with: all rows of the meta column in key order, and a count of the hints.
-pub(crate) fn recover(engine: &dyn StorageEngine) -> Result<Recovered, ScanError> {
+/// What the node starts with: all rows of the meta column in key order, a count of the hints, and
+/// whether more was there once.
+pub(crate) fn recover(engine: &RocksDbEngine) -> Result<Recovered, ScanError> {
     let mut meta = Vec::new();
     let range = (Bound::Unbounded, Bound::Unbounded);
     engine.scan(storage_column(Column::Meta), &range, &mut |item| {
@@ -56,7 +64,8 @@ pub(crate) fn recover(engine: &dyn StorageEngine) -> Result<Recovered, ScanError
         }
         ControlFlow::Continue(())
     })?;
-    let mut recovered = Recovered { meta, ..Recovered::default() };
+    let incomplete = engine.recovery().may_lack_synced_writes();
+    let mut recovered = Recovered { meta, incomplete, ..Recovered::default() };
     engine.scan(storage_column(Column::Hints), &range, &mut |item| {
         match item {
             ScanItem::Row { key, value } => {

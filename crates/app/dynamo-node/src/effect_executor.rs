@@ -44,9 +44,14 @@ pub(crate) fn storage_column(column: Column) -> dynamo_storage::Column {
     })
 }
 
+/// Confirms to the database that the node has noted what the database lost.
+pub(crate) type AcknowledgeRecovery = Box<dyn FnOnce() -> std::io::Result<()> + Send>;
+
 /// The disk, the links and those who wait for replies.
 pub(crate) struct EffectExecutor {
     engine: Arc<dyn StorageEngine>,
+    /// Taken by the first time.
+    acknowledge_recovery: Option<AcknowledgeRecovery>,
     commit: GroupCommit,
     reads: ReadPool,
     results: mpsc::Sender<Vec<Event>>,
@@ -58,6 +63,7 @@ impl EffectExecutor {
     /// Starts the storage threads. What they report arrives at the receiver.
     pub(crate) fn start(
         engine: Arc<dyn StorageEngine>,
+        acknowledge_recovery: AcknowledgeRecovery,
         read_threads: usize,
     ) -> std::io::Result<(Self, mpsc::Receiver<Vec<Event>>)> {
         let (results, receiver) = mpsc::channel(RESULTS_MAX);
@@ -70,6 +76,7 @@ impl EffectExecutor {
         let reads = ReadPool::start(&engine, limits)?;
         let executor = Self {
             engine,
+            acknowledge_recovery: Some(acknowledge_recovery),
             commit,
             reads,
             results,
@@ -107,7 +114,10 @@ impl EffectExecutor {
             }
             Effect::Load { load, column, key } => self.load(load, column, key),
             Effect::Store { store, writes, durability } => self.store(store, writes, durability),
-            Effect::IncompletenessRecorded => None,
+            Effect::IncompletenessRecorded => {
+                self.acknowledge_recovery();
+                None
+            }
             Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
                 self.scan(ScanRequest { scan, column, from, to, rows_max, bytes_max })
             }
@@ -166,6 +176,27 @@ impl EffectExecutor {
             end: false,
             failed: Some("the queue for reads is full".to_owned()),
         })
+    }
+
+    /// What the database lost is noted in its rows now, so it need not remember it. If that cannot be
+    /// confirmed, the next start is told of it once more, which costs an exchange with the others.
+    fn acknowledge_recovery(&mut self) {
+        let Some(acknowledge) = self.acknowledge_recovery.take() else { return };
+        // It syncs a directory, for which the loop does not wait.
+        let queued = self.reads.submit(Box::new(move |_| match acknowledge() {
+            Ok(()) => tracing::info!(
+                "it is noted durably which partitions lack what was acknowledged: a restart goes on \
+                 from there"
+            ),
+            Err(error) => tracing::warn!(
+                %error,
+                "cannot confirm to the database that its loss was noted: the next start begins \
+                 incomplete again"
+            ),
+        }));
+        if let Err(error) = queued {
+            tracing::warn!(%error, "the loss of data was not confirmed: the next start begins incomplete again");
+        }
     }
 
     /// Finishes what was queued and syncs everything.
@@ -274,5 +305,50 @@ fn transport_lane(lane: dynamo_protocol::Lane) -> dynamo_transport::Lane {
     match lane {
         dynamo_protocol::Lane::Foreground(number) => dynamo_transport::Lane::Foreground(number),
         dynamo_protocol::Lane::Background => dynamo_transport::Lane::Background,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::database;
+    use crate::settings::Settings;
+
+    fn settings(place: &Path) -> Settings {
+        Settings { data: place.join("data"), free_bytes_min: 0, ..Settings::defaults(place) }
+    }
+
+    fn begins_incomplete(settings: &Settings) -> bool {
+        let engine = database::open(settings, true).unwrap();
+        database::recover(&engine).unwrap().incomplete
+    }
+
+    #[test]
+    fn a_loss_is_told_at_every_start_until_the_machine_has_noted_it() {
+        let place = tempfile::tempdir().unwrap();
+        let settings = settings(place.path());
+        assert!(begins_incomplete(&settings), "this node ran before and there is no database");
+        assert!(begins_incomplete(&settings), "it was killed before the machine noted it");
+
+        let engine = Arc::new(database::open(&settings, true).unwrap());
+        let database = Arc::clone(&engine);
+        let acknowledge = Box::new(move || database.acknowledge_recovery());
+        let (mut executor, _results) = EffectExecutor::start(engine, acknowledge, 1).unwrap();
+        assert_eq!(executor.execute(Effect::IncompletenessRecorded), None);
+        assert_eq!(executor.execute(Effect::IncompletenessRecorded), None, "twice does no harm");
+        executor.finish();
+        assert!(!begins_incomplete(&settings));
+    }
+
+    #[test]
+    fn a_node_that_never_ran_begins_complete() {
+        let place = tempfile::tempdir().unwrap();
+        let settings = settings(place.path());
+        let engine = database::open(&settings, false).unwrap();
+        assert!(!database::recover(&engine).unwrap().incomplete);
+        drop(engine);
+        assert!(!begins_incomplete(&settings), "an empty database is not a lost one");
     }
 }

@@ -143,6 +143,9 @@ impl EventLoop {
             unreachable: self.node.unreachable_members(),
             requests_waiting: self.executor.waiters.len(),
             client_links: self.executor.links.client_count(),
+            hints: self.node.hints().collect(),
+            hint_bytes: self.node.hint_bytes(),
+            incomplete_partitions: self.node.incomplete_partitions(),
         }
     }
 }

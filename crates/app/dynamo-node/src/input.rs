@@ -1,6 +1,7 @@
 //! What reaches the event loop from HTTP, and the handle that sends it.
 
 use dynamo_messages::{Reply, Request};
+use dynamo_protocol::HintCount;
 use dynamo_types::{Instant, NodeId};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +39,12 @@ pub struct NodeStatus {
     pub requests_waiting: usize,
     /// Links to native clients.
     pub client_links: usize,
+    /// What is kept for members that could not be reached; none for those of whom nothing is.
+    pub hints: Vec<(NodeId, HintCount)>,
+    /// Bytes of all hints.
+    pub hint_bytes: u64,
+    /// Copies of partitions here that may lack what they acknowledged.
+    pub incomplete_partitions: usize,
 }
 
 /// Why a request was not handed to the node.

@@ -11,7 +11,8 @@
 //! than handling a request. Only [`clock`] reads clocks; only `event_loop` touches the machine.
 //!
 //! Reading order: [`settings`] and [`config_file`] (what an operator can set), [`genesis_file`],
-//! [`identity_files`] and [`init`] (how a cluster begins), [`run`] (how a node starts and stops),
+//! [`identity_files`] and [`init`] (how a cluster begins), [`run`] and [`run_marker`] (how a node
+//! starts and stops),
 //! [`input`], `event_loop` and `effect_executor` (how it works), `native` and [`http`] (who talks
 //! to it), [`metrics`].
 //!
@@ -35,6 +36,7 @@ pub mod metrics;
 mod native;
 mod peers;
 pub mod run;
+pub mod run_marker;
 pub mod settings;
 pub mod shutdown;
 mod waiters;

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dynamo_protocol::HintCount;
 use dynamo_storage::StorageEngine;
 use http::{Method, StatusCode};
 
@@ -135,14 +136,22 @@ impl fmt::Debug for NodeSources {
     }
 }
 
+/// Figures of this moment.
+pub(crate) struct Figures<'a> {
+    /// The machine's.
+    pub(crate) status: &'a NodeStatus,
+    /// What is kept for members, by name.
+    pub(crate) hints: Vec<(String, HintCount)>,
+    /// Bytes that all hints may take.
+    pub(crate) hint_bytes_max: u64,
+    /// HTTP requests being served.
+    pub(crate) http_in_flight: usize,
+}
+
 /// The whole page.
 #[must_use]
-pub(crate) fn render(
-    http: &HttpMetrics,
-    sources: &NodeSources,
-    status: &NodeStatus,
-    http_in_flight: usize,
-) -> String {
+pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figures<'_>) -> String {
+    let status = figures.status;
     let mut page = TextFormat::default();
     for (name, value) in &status.counters {
         page.counter(&format!("dynamo_{name}"), "Counted by the node's machine.", *value);
@@ -154,7 +163,11 @@ pub(crate) fn render(
     );
     page.gauge("dynamo_client_links", "Links to native clients.", status.client_links);
     page.gauge("dynamo_members_unreachable", "Members without a link.", status.unreachable.len());
-    page.gauge("dynamo_http_requests_in_flight", "HTTP requests being served.", http_in_flight);
+    let in_flight = figures.http_in_flight;
+    page.gauge("dynamo_http_requests_in_flight", "HTTP requests being served.", in_flight);
+    let help = "Copies of partitions that may lack what they acknowledged.";
+    page.gauge("dynamo_incomplete_partitions", help, status.incomplete_partitions);
+    render_hints(&mut page, figures);
     if let Some(transport) = &sources.transport {
         for (name, value) in transport() {
             page.counter(&format!("dynamo_transport_{name}"), "Counted by the transport.", value);
@@ -166,6 +179,23 @@ pub(crate) fn render(
     render_http(&mut page, http);
     process::render(&mut page);
     page.into_text()
+}
+
+fn render_hints(page: &mut TextFormat, figures: &Figures<'_>) {
+    let name = "dynamo_hints";
+    page.head(name, "gauge", "Hints kept here for a member, one a key.");
+    for (node, count) in &figures.hints {
+        page.sample(name, &[("node", node)], count.rows);
+    }
+    let name = "dynamo_hint_bytes";
+    page.head(name, "gauge", "Bytes of the hints kept here for a member.");
+    for (node, count) in &figures.hints {
+        page.sample(name, &[("node", node)], count.bytes);
+    }
+    let help = "Bytes of all hints kept here.";
+    page.gauge("dynamo_hint_space_bytes", help, figures.status.hint_bytes);
+    let help = "Bytes beyond which hints are refused.";
+    page.gauge("dynamo_hint_space_bytes_max", help, figures.hint_bytes_max);
 }
 
 fn render_storage(page: &mut TextFormat, engine: &dyn StorageEngine) {
@@ -239,8 +269,15 @@ mod tests {
             engine: Some(engine),
             transport: Some(Box::new(|| vec![("frames_sent", 7)])),
         };
-        let status = NodeStatus { counters: vec![("puts", 3)], ..NodeStatus::default() };
-        let page = render(&http, &sources, &status, 1);
+        let counters = vec![("puts", 3)];
+        let status = NodeStatus { counters, hint_bytes: 700, ..NodeStatus::default() };
+        let hints = vec![
+            ("node-2".to_owned(), HintCount { rows: 4, bytes: 640 }),
+            ("the \"old\" one".to_owned(), HintCount { rows: 1, bytes: 60 }),
+        ];
+        let figures =
+            Figures { status: &status, hints, hint_bytes_max: 1 << 30, http_in_flight: 1 };
+        let page = render(&http, &sources, &figures);
         for expected in [
             "dynamo_puts_total 3",
             "dynamo_transport_frames_sent_total 7",
@@ -250,6 +287,11 @@ mod tests {
             "dynamo_http_request_seconds_bucket{route=\"get\",le=\"0.0005\"} 1",
             "dynamo_http_request_seconds_bucket{route=\"get\",le=\"+Inf\"} 2",
             "dynamo_storage_rows{column=\"objects\"} 0",
+            "dynamo_hints{node=\"node-2\"} 4",
+            "dynamo_hint_bytes{node=\"the \\\"old\\\" one\"} 60",
+            "dynamo_hint_space_bytes 700",
+            "dynamo_incomplete_partitions 0",
+            "dynamo_hint_space_bytes_max 1073741824",
         ] {
             assert!(page.lines().any(|line| line == expected), "{expected} is not in\n{page}");
         }

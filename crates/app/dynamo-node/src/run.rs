@@ -1,7 +1,8 @@
 //! How a node starts, runs and stops.
 //!
 //! The order matters: the directory is claimed before the database is opened, the database is read
-//! before the machine exists, the machine exists before anyone can reach it.
+//! before the machine exists, the machine exists before anyone can reach it. Word that the node has run
+//! is left behind its database, never before it.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -11,7 +12,10 @@ use std::sync::Arc;
 use dynamo_membership::Genesis;
 use dynamo_messages::encoding::PROTOCOL_VERSION;
 use dynamo_protocol::{MemberInfo, Node, NodeConfig, StartError};
-use dynamo_storage::{DirectoryStamp, OpenError, ScanError, StampError, StorageEngine};
+use dynamo_storage::{
+    DirectoryStamp, Durability, OpenError, RocksDbEngine, ScanError, StampError, StorageEngine,
+    WriteError,
+};
 use dynamo_transport::{BindError, Endpoint, EndpointConfig, Events, HelloConfig, Identity, Trust};
 use dynamo_types::{ClusterId, NodeId};
 use thiserror::Error;
@@ -27,6 +31,7 @@ use crate::identity_files::{self, ClusterSecret, IdentityError, NodeIdentity};
 use crate::input::NodeHandle;
 use crate::metrics::NodeSources;
 use crate::peers;
+use crate::run_marker::{RunMarker, RunMarkerError};
 use crate::settings::{ListenAddress, Settings};
 use crate::shutdown::StopSignals;
 
@@ -46,6 +51,9 @@ pub enum RunError {
     /// The identity directory.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The marker that this node has run.
+    #[error(transparent)]
+    RunMarker(#[from] RunMarkerError),
     /// The genesis file does not know this node.
     #[error("node {node}, whose identity is in {}, is no member of {}", identity.display(), genesis.display())]
     NotAMember {
@@ -79,6 +87,9 @@ pub enum RunError {
     /// The database.
     #[error("the database does not open")]
     Open(#[from] OpenError),
+    /// A database that was just created.
+    #[error("the new database cannot be synced")]
+    Sync(#[from] WriteError),
     /// The rows that the machine starts with.
     #[error("the database cannot be read")]
     Recover(#[from] ScanError),
@@ -120,6 +131,9 @@ pub struct Checked {
     pub node: NodeId,
     /// Of which cluster.
     pub cluster: ClusterId,
+    /// Whether it has run before.
+    pub has_run: bool,
+    marker: RunMarker,
     genesis: Genesis,
     identity: Identity,
     trust: Trust,
@@ -150,7 +164,9 @@ pub fn check(settings: &Settings) -> Result<Checked, RunError> {
         return Err(RunError::OpenHttp { address: http });
     }
     let cluster = genesis.cluster;
-    Ok(Checked { node, cluster, genesis, identity, trust, secret, quic, http })
+    let marker = RunMarker::new(&settings.identity, cluster, node);
+    let has_run = marker.is_there()?;
+    Ok(Checked { node, cluster, has_run, marker, genesis, identity, trust, secret, quic, http })
 }
 
 fn listen_address(chosen: ListenAddress, genesis: &str) -> Result<SocketAddr, RunError> {
@@ -181,14 +197,20 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     let clock = Clock::start();
     let mut signals = StopSignals::catch().map_err(system("catch signals"))?;
     let checked = check(&settings)?;
-    let Checked { node, cluster, genesis, identity, trust, secret, quic, http } = checked;
-    tracing::info!(%node, %cluster, "starting");
+    let Checked { node, cluster, has_run, marker, genesis, identity, trust, secret, quic, http } =
+        checked;
+    tracing::info!(%node, %cluster, has_run, "starting");
 
     let stamp = DirectoryStamp { cluster: cluster.to_string(), node: node.to_string() };
     let _lock = stamp.claim(&settings.data)?.into_lock();
-    let engine: Arc<dyn StorageEngine> = Arc::new(database::open(&settings)?);
-    let recovered = database::recover(engine.as_ref())?;
-    tracing::info!(rows = recovered.meta.len(), "recovered");
+    let engine = Arc::new(database::open(&settings, has_run)?);
+    let recovered = database::recover(&engine)?;
+    if !has_run {
+        engine.write(&[], Durability::Synced)?;
+        marker.leave()?;
+    }
+    let incomplete = recovered.incomplete;
+    tracing::info!(rows = recovered.meta.len(), incomplete, "recovered");
 
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(RunError::Randomness)?;
@@ -202,8 +224,14 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     peers::add_all(&endpoint, node, &genesis.members);
 
     let (handle, inputs) = NodeHandle::channel(INPUTS_MAX);
-    let (executor, results) = EffectExecutor::start(Arc::clone(&engine), settings.read_threads)
-        .map_err(system("start the threads of the disk"))?;
+    let database = Arc::clone(&engine);
+    let acknowledge = Box::new(move || database.acknowledge_recovery());
+    let (executor, results) = EffectExecutor::start(
+        Arc::<RocksDbEngine>::clone(&engine),
+        acknowledge,
+        settings.read_threads,
+    )
+    .map_err(system("start the threads of the disk"))?;
     let limits = LoopLimits { native_requests_max: settings.native_requests_max };
     let members = genesis.members.iter().map(|member| member.node).collect();
     let event_loop = EventLoop::new(machine, clock, executor, limits, members);

@@ -281,7 +281,7 @@ pub enum Failure {
         /// When to try again, in milliseconds.
         retry_after_ms: u32,
     },
-    /// The coordinator's disk is full; nothing was applied.
+    /// Disks, or the space for hints, are full; nothing was applied.
     StorageFull,
     /// The node cannot use its disk; nothing was applied.
     StorageFailed,

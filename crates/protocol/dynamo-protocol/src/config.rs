@@ -117,7 +117,7 @@ pub struct Timing {
     pub checkpoint_interval: Duration,
     /// How long a get waits for late replies before it repairs; 100 ms.
     pub read_repair_wait: Duration,
-    /// When a replica that has not answered a put is stood in for by a fallback; 500 ms.
+    /// When a replica that has not answered a put or a get is stood in for; 500 ms.
     pub stand_in_delay: Duration,
     /// How often the roots of hash trees are compared with each other member; 10 s.
     pub anti_entropy_interval: Duration,

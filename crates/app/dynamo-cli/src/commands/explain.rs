@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dynamo_client::{Client, Explanation, Key, NodeId, ReplicaState, ReplicaView, SiblingView};
+use dynamo_client::{
+    Client, Explanation, HintView, Key, NodeId, ReplicaState, ReplicaView, SiblingView, WallTime,
+};
 use serde_json::json;
 
 use super::object::time_text;
 use crate::arguments::ExplainArguments;
-use crate::output;
+use crate::{clock, output};
 
 pub(super) async fn explain(
     client: &Client,
@@ -22,7 +24,8 @@ pub(super) async fn explain(
     let names = Names(members.into_iter().map(|member| (member.node, member.name)).collect());
     if arguments.json {
         let bucket = arguments.object.bucket.to_string();
-        output::line(&explanation_json(&bucket, &key, &explanation, &names).to_string())?;
+        let json = explanation_json(&bucket, &key, &explanation, &names);
+        output::line(&json.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     output::line(&format!(
@@ -30,10 +33,17 @@ pub(super) async fn explain(
         arguments.object.bucket, explanation.partition.0
     ))?;
     let head = ["node", "state", "digest", "dot", "version", "bytes", "written at"];
-    let rows: Vec<Vec<String>> =
-        explanation.replicas.iter().flat_map(|replica| rows(replica, &names)).collect();
+    let replicas = explanation.replicas.iter().flat_map(|replica| replica_rows(replica, &names));
+    let hints = explanation.hints.iter().flat_map(|hint| hint_rows(hint, &names));
+    let rows: Vec<Vec<String>> = replicas.chain(hints).collect();
     output::table(&head, &rows)?;
     output::line(&verdict(&explanation, &names))?;
+    if let Some(at) = verified_until(&explanation) {
+        output::line(&format!(
+            "the partition's replicas were last found equal at {}",
+            time_text(at)
+        ))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -50,26 +60,36 @@ impl Names {
     }
 }
 
+/// What is printed where there is nothing.
+const DASH: &str = "-";
+
 /// One line a version; one without a version for a replica that showed none.
-fn rows(replica: &ReplicaView, names: &Names) -> Vec<Vec<String>> {
-    let dash = || "-".to_owned();
+fn replica_rows(replica: &ReplicaView, names: &Names) -> Vec<Vec<String>> {
     // To be compared at a glance; --json has all of it.
-    let digest = replica.digest.map(|digest| digest.to_string()[..8].to_owned());
-    let begin = |first: bool| match first {
-        true => vec![
-            names.of(replica.node),
-            replica.state.name().to_owned(),
-            digest.clone().unwrap_or_else(dash),
-        ],
-        false => vec![String::new(); 3],
-    };
-    if replica.siblings.is_empty() {
-        let mut row = begin(true);
-        row.extend([dash(), dash(), dash(), dash()]);
+    let digest =
+        replica.digest.map_or_else(|| DASH.to_owned(), |digest| short(&digest.to_string()));
+    rows([names.of(replica.node), replica.state.name().to_owned(), digest], &replica.siblings)
+}
+
+/// The same for a node that keeps a hint of the key.
+fn hint_rows(hint: &HintView, names: &Names) -> Vec<Vec<String>> {
+    let digest = short(&hint.digest.to_string());
+    rows([names.of(hint.node), "hint".to_owned(), digest], &hint.siblings)
+}
+
+fn short(digest: &str) -> String {
+    digest.chars().take(8).collect()
+}
+
+/// Who it is and what it says stand in the first line only.
+fn rows(begin: [String; 3], siblings: &[SiblingView]) -> Vec<Vec<String>> {
+    if siblings.is_empty() {
+        let mut row = begin.to_vec();
+        row.resize(row.len() + 4, DASH.to_owned());
         return vec![row];
     }
     let line = |(place, sibling): (usize, &SiblingView)| {
-        let mut row = begin(place == 0);
+        let mut row = if place == 0 { begin.to_vec() } else { vec![String::new(); begin.len()] };
         row.extend([
             sibling.dot.to_string(),
             if sibling.tombstone { "deleted" } else { "value" }.to_owned(),
@@ -78,7 +98,13 @@ fn rows(replica: &ReplicaView, names: &Names) -> Vec<Vec<String>> {
         ]);
         row
     };
-    replica.siblings.iter().enumerate().map(line).collect()
+    siblings.iter().enumerate().map(line).collect()
+}
+
+/// When all replicas of the partition were last found to hold the same, by this machine's clock.
+fn verified_until(explanation: &Explanation) -> Option<WallTime> {
+    let age = explanation.verified_ms_ago?.saturating_mul(1_000);
+    Some(WallTime(clock::wall().0.saturating_sub(age)))
 }
 
 /// Who agrees, who is behind, and of whom nothing is known.
@@ -130,6 +156,14 @@ fn explanation_json(
             "context_intervals": replica.context_intervals,
         })
     };
+    let hint = |hint: &HintView| {
+        json!({
+            "node": hint.node.to_string(),
+            "name": names.of(hint.node),
+            "digest": hint.digest.to_string(),
+            "siblings": hint.siblings.iter().map(sibling).collect::<Vec<_>>(),
+        })
+    };
     let key = match str::from_utf8(key.as_bytes()) {
         Ok(text) => json!(text),
         Err(_) => json!({ "base64": STANDARD.encode(key.as_bytes()) }),
@@ -139,8 +173,8 @@ fn explanation_json(
         "key": key,
         "partition": explanation.partition.0,
         "replicas": explanation.replicas.iter().map(replica).collect::<Vec<_>>(),
-        "hints": [],
-        "verified_until": null,
+        "hints": explanation.hints.iter().map(hint).collect::<Vec<_>>(),
+        "verified_until": verified_until(explanation).map(time_text),
         "agree": explanation.agrees(),
         "behind": explanation.behind().map(|node| names.of(node)).collect::<Vec<_>>(),
     })

@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use dynamo_messages::{
-    ClientFrame, ClusterView, Explanation, Failure, Invalid, ListPage, MemberView, Mutation,
-    ObjectReply, PROTOCOL_VERSION, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView,
-    SiblingReply, SiblingView, decode_client, encode_client,
+    ClientFrame, ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView,
+    Mutation, ObjectReply, PROTOCOL_VERSION, Receipt, ReplicaState, ReplicaView, Reply, Request,
+    RingView, SiblingReply, SiblingView, decode_client, encode_client,
 };
 use dynamo_transport::certificates::Authority;
 use dynamo_transport::{
@@ -38,6 +38,8 @@ struct Store {
     members: Vec<MemberView>,
     /// Objects that this node has lost.
     lost: Vec<(NodeId, Key)>,
+    /// Objects of which this node keeps a hint.
+    hinted: Vec<(NodeId, Key)>,
 }
 
 impl FakeStore {
@@ -121,6 +123,12 @@ impl FakeStore {
     pub(crate) fn lose(&self, node: u64, key: &str) {
         let key = Key::new(key.to_owned()).unwrap();
         self.store.lock().unwrap().lost.push((NodeId(node), key));
+    }
+
+    /// Lets a node keep a hint of an object.
+    pub(crate) fn keep_hint(&self, node: u64, key: &str) {
+        let key = Key::new(key.to_owned()).unwrap();
+        self.store.lock().unwrap().hinted.push((NodeId(node), key));
     }
 }
 
@@ -236,6 +244,8 @@ impl Store {
             Request::Explain { name, .. } => Reply::Explanation(Explanation {
                 partition: PartitionId(3),
                 replicas: self.members.iter().map(|m| self.replica(m.node, &name)).collect(),
+                hints: self.hints(&name),
+                verified_ms_ago: (!self.hinted.is_empty()).then_some(1_500),
             }),
         }
     }
@@ -244,22 +254,26 @@ impl Store {
     fn replica(&self, node: NodeId, name: &ObjectName) -> ReplicaView {
         let lost = self.lost.contains(&(node, name.key.clone()));
         let held = self.objects.get(name).filter(|_| !lost);
-        let view = |sibling: &SiblingReply| SiblingView {
-            dot: sibling.dot,
-            tombstone: false,
-            value_bytes: sibling.value.len() as u64,
-            written_at: sibling.written_at,
-            expires_at: None,
-            request: RequestId(0xabc),
-        };
         ReplicaView {
             node,
             state: if held.is_some() { ReplicaState::Present } else { ReplicaState::Missing },
             digest: held.map(|_| VersionsDigest(0xfeed_beef << 96)),
             behind: lost,
-            siblings: held.into_iter().flatten().map(view).collect(),
+            siblings: held.into_iter().flatten().map(sibling_view).collect(),
             context_intervals: u32::from(held.is_some()),
         }
+    }
+
+    fn hints(&self, name: &ObjectName) -> Vec<HintView> {
+        let holders = self.hinted.iter().filter(|(_, key)| *key == name.key);
+        let siblings = self.objects.get(name).into_iter().flatten();
+        let siblings: Vec<SiblingView> = siblings.map(sibling_view).collect();
+        let hint = |(node, _): &(NodeId, Key)| HintView {
+            node: *node,
+            digest: VersionsDigest(0xcafe << 112),
+            siblings: siblings.clone(),
+        };
+        holders.map(hint).collect()
     }
 
     fn put(&mut self, mutation: Mutation) -> Reply {
@@ -295,5 +309,16 @@ impl Store {
             written_at: WallTime(1_196_208_000_000_000),
             expires_at: None,
         }
+    }
+}
+
+fn sibling_view(sibling: &SiblingReply) -> SiblingView {
+    SiblingView {
+        dot: sibling.dot,
+        tombstone: false,
+        value_bytes: sibling.value.len() as u64,
+        written_at: sibling.written_at,
+        expires_at: None,
+        request: RequestId(0xabc),
     }
 }

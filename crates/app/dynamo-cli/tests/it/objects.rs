@@ -127,3 +127,28 @@ fn an_explanation_says_who_is_behind() {
     assert_eq!(json["replicas"][1]["digest"], serde_json::Value::Null);
     assert_eq!(json["replicas"][0]["siblings"][0]["bytes"], 4);
 }
+
+#[test]
+fn an_explanation_has_a_line_for_each_hint() {
+    let store = FakeStore::start(3);
+    store.add("carts", b"k", "milk", "text/plain");
+    let json = |output: &[u8]| serde_json::from_slice::<serde_json::Value>(output).unwrap();
+    let without = json(&store.dynamo(&["explain", "carts", "k", "--json"]).stdout);
+    assert_eq!(without["hints"], serde_json::json!([]));
+    assert_eq!(without["verified_until"], serde_json::Value::Null);
+
+    store.keep_hint(2, "k");
+    let table = store.dynamo(&["explain", "carts", "k"]);
+    let lines: Vec<Vec<&str>> =
+        text(&table.stdout).lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[5][..3], ["node-2", "hint", "cafe0000"]);
+    assert_eq!(lines[5][4..6], ["value", "4"]);
+    assert_eq!(lines[6].join(" "), "all replicas agree");
+    assert!(lines[7].join(" ").starts_with("the partition's replicas were last found equal at 20"));
+
+    let with = json(&store.dynamo(&["explain", "carts", "k", "--json"]).stdout);
+    assert_eq!(with["hints"][0]["name"], "node-2");
+    assert_eq!(with["hints"][0]["digest"], format!("cafe{}", "0".repeat(28)));
+    assert_eq!(with["hints"][0]["siblings"], with["replicas"][1]["siblings"]);
+    assert!(with["verified_until"].as_str().unwrap().ends_with('Z'));
+}

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use dynamo_messages::{Explanation, ReplicaView, Reply, Request as StoreRequest, SiblingView};
-use dynamo_types::{NodeId, ObjectName};
+use dynamo_messages::{
+    Explanation, HintView, ReplicaView, Reply, Request as StoreRequest, SiblingView,
+};
+use dynamo_types::{NodeId, ObjectName, WallTime};
 use http::{Response, Uri};
 use serde::Serialize;
 
@@ -21,9 +23,9 @@ struct ExplanationBody<'a> {
     key: KeyBody<'a>,
     partition: u16,
     replicas: Vec<ReplicaBody>,
-    /// Nothing is held for another node yet.
-    hints: [(); 0],
-    /// Replicas are not compared in the background yet.
+    /// Of the nodes that keep hints of the key, as far as they answered.
+    hints: Vec<HintBody>,
+    /// When all replicas of the partition were last found to hold the same, by this node's clock.
     verified_until: Option<String>,
     agree: bool,
     /// By name.
@@ -38,6 +40,14 @@ struct ReplicaBody {
     digest: Option<String>,
     siblings: Vec<SiblingBody>,
     context_intervals: u32,
+}
+
+#[derive(Serialize)]
+struct HintBody {
+    node: String,
+    name: String,
+    digest: String,
+    siblings: Vec<SiblingBody>,
 }
 
 #[derive(Serialize)]
@@ -72,10 +82,7 @@ fn body<'a>(
     name: &'a ObjectName,
     explanation: &Explanation,
 ) -> ExplanationBody<'a> {
-    let name_of = |node: NodeId| {
-        let member = state.facts.members.iter().find(|member| member.node == node);
-        member.map_or_else(|| node.to_string(), |member| member.name.clone())
-    };
+    let name_of = |node: NodeId| state.name_of(node);
     let replica = |replica: &ReplicaView| ReplicaBody {
         node: replica.node.to_string(),
         name: name_of(replica.node),
@@ -84,16 +91,29 @@ fn body<'a>(
         siblings: replica.siblings.iter().map(sibling_body).collect(),
         context_intervals: replica.context_intervals,
     };
+    let hint = |hint: &HintView| HintBody {
+        node: hint.node.to_string(),
+        name: name_of(hint.node),
+        digest: hint.digest.to_string(),
+        siblings: hint.siblings.iter().map(sibling_body).collect(),
+    };
+    let now = state.clock.now().wall;
+    let verified = explanation.verified_ms_ago.map(|ms| timestamp(before(now, ms)));
     ExplanationBody {
         bucket: name.bucket.to_string(),
         key: KeyBody::of(&name.key),
         partition: explanation.partition.0,
         replicas: explanation.replicas.iter().map(replica).collect(),
-        hints: [],
-        verified_until: None,
+        hints: explanation.hints.iter().map(hint).collect(),
+        verified_until: verified,
         agree: explanation.agrees(),
         behind: explanation.behind().map(name_of).collect(),
     }
+}
+
+/// So many milliseconds before a moment.
+fn before(moment: WallTime, milliseconds: u64) -> WallTime {
+    WallTime(moment.0.saturating_sub(milliseconds.saturating_mul(1_000)))
 }
 
 fn sibling_body(sibling: &SiblingView) -> SiblingBody {
@@ -104,5 +124,16 @@ fn sibling_body(sibling: &SiblingView) -> SiblingBody {
         written_at: timestamp(sibling.written_at),
         expires_at: sibling.expires_at.map(timestamp),
         request_id: sibling.request.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_becomes_a_moment() {
+        assert_eq!(before(WallTime(5_000_001), 2_000), WallTime(3_000_001));
+        assert_eq!(before(WallTime(5), u64::MAX), WallTime(0));
     }
 }

@@ -57,20 +57,19 @@ async fn readiness(state: &HttpState) -> Result<Response<Body>, Problem> {
     Err(Problem::retry(ProblemKind::NotReady, detail, wait))
 }
 
-impl HttpState {
-    fn name_of(&self, node: dynamo_types::NodeId) -> String {
-        let known = self.facts.members.iter().find(|member| member.node == node);
-        known.map_or_else(|| node.to_string(), |member| member.name.clone())
-    }
-}
-
 /// `GET /metrics`.
 pub(super) async fn metrics(State(state): State<Arc<HttpState>>) -> Response<Body> {
     answer(match state.node.status().await {
         Err(error) => Err(Problem::of_ask(error, false)),
         Ok(status) => {
-            let in_flight = state.in_flight.requests();
-            let text = metrics::render(&state.metrics, &state.sources, &status, in_flight);
+            let hints = status.hints.iter().map(|(node, count)| (state.name_of(*node), *count));
+            let figures = metrics::Figures {
+                hints: hints.collect(),
+                status: &status,
+                hint_bytes_max: state.settings.hint_bytes_max,
+                http_in_flight: state.in_flight.requests(),
+            };
+            let text = metrics::render(&state.metrics, &state.sources, &figures);
             let mut response = Response::new(Body::from(text));
             response.headers_mut().insert(
                 CONTENT_TYPE,

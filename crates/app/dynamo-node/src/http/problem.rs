@@ -97,8 +97,8 @@ problems! {
     Stopping = SERVICE_UNAVAILABLE, "stopping", "The node is stopping";
     /// It is not known whether the put takes effect.
     OutcomeUnknown = GATEWAY_TIMEOUT, "outcome-unknown", "The outcome is not known";
-    /// The disk is full; nothing was applied.
-    StorageFull = INSUFFICIENT_STORAGE, "storage-full", "The disk is full";
+    /// A disk, or the space for hints, is full; nothing was applied.
+    StorageFull = INSUFFICIENT_STORAGE, "storage-full", "There is no room to store it";
 }
 
 /// An error, ready to become a response.
@@ -162,9 +162,10 @@ impl Problem {
                 let detail = "refused before any work; nothing was applied";
                 Self::retry(ProblemKind::Overloaded, detail, retry_after_ms)
             }
-            Failure::StorageFull => {
-                Self::new(ProblemKind::StorageFull, "a disk is full; nothing was applied")
-            }
+            Failure::StorageFull => Self::new(
+                ProblemKind::StorageFull,
+                "a disk, or the space for hints, is full; nothing was applied",
+            ),
             Failure::StorageFailed => Self::new(
                 ProblemKind::StorageFailed,
                 "the node cannot use its disk; nothing was applied",

@@ -14,7 +14,7 @@ use crate::input::NodeHandle;
 use crate::metrics::{HttpMetrics, NodeSources};
 use crate::settings::Settings;
 
-/// A member's names, for the readiness page.
+/// A member's names.
 #[derive(Debug, Clone)]
 pub struct MemberName {
     /// Its identity.
@@ -87,6 +87,12 @@ impl HttpState {
     /// From now on `/readyz` says 503.
     pub fn begin_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// A member's name for people; its id if it is unknown.
+    pub(super) fn name_of(&self, node: NodeId) -> String {
+        let known = self.facts.members.iter().find(|member| member.node == node);
+        known.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -16,15 +16,28 @@ impl TextFormat {
         writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(WRITTEN);
     }
 
-    /// One sample. Label values are ours: no quotes, no line breaks.
+    /// One sample.
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(name);
         for (place, (label, text)) in labels.iter().enumerate() {
             let open = if place == 0 { '{' } else { ',' };
-            write!(self.text, "{open}{label}=\"{text}\"").expect(WRITTEN);
+            write!(self.text, "{open}{label}=\"").expect(WRITTEN);
+            self.label_value(text);
+            self.text.push('"');
         }
         let close = if labels.is_empty() { "" } else { "}" };
         writeln!(self.text, "{close} {value}").expect(WRITTEN);
+    }
+
+    /// Names of members are their operator's: any printable text.
+    fn label_value(&mut self, text: &str) {
+        for character in text.chars() {
+            match character {
+                '\\' | '"' => self.text.extend(['\\', character]),
+                '\n' => self.text.push_str("\\n"),
+                _ => self.text.push(character),
+            }
+        }
     }
 
     /// A counter without labels; its name gets the suffix that counters have.

@@ -91,7 +91,8 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Path,
         default: "identity",
         reason: "Directory of certificate.pem, key.pem and cluster-secret. Apart from the \
-                 database, so that a node whose disk was lost keeps its place in the ring.",
+                 database, so that a node whose disk was lost keeps its place in the ring. The node \
+                 leaves has-run there at its first start, and knows by it that a disk was lost.",
         apply: |s, g| g.path().map(|v| s.identity = v),
     },
     Setting {
@@ -315,7 +316,9 @@ pub static SETTINGS: &[Setting] = &[
         key: "timing.stand_in_delay",
         kind: Kind::Duration,
         default: "500ms",
-        reason: "How long a replica may leave a put unanswered before a fallback keeps a hint for it.",
+        reason: "How long a replica may leave a put unanswered before a fallback keeps a hint for \
+                 it, and a get before another node is asked in its place: far longer than a sync \
+                 takes, far shorter than a client waits.",
         apply: |s, g| g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.stand_in_delay = v),
     },
     Setting {

@@ -132,6 +132,19 @@ impl Cluster {
         });
     }
 
+    /// The sum of a metric's samples at a node; 0 if it has none.
+    pub(crate) fn metric(&self, number: usize, name: &str) -> u64 {
+        let page = try_get(self.http(number), "/metrics").unwrap().body;
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains(&format!("# TYPE {name} ")), "there is no metric {name}");
+        let sample = |line: &str| {
+            let (metric, value) = line.rsplit_once(' ')?;
+            let of_name = metric.split_once('{').map_or(metric, |(name, _)| name) == name;
+            of_name.then(|| value.parse::<u64>().unwrap())
+        };
+        page.lines().filter_map(sample).sum()
+    }
+
     /// What a node logged so far.
     pub(crate) fn log(&self, number: usize) -> String {
         std::fs::read_to_string(self.path(&format!("node-{number}/log"))).unwrap_or_default()

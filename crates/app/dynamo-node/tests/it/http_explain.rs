@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use dynamo_messages::{Explanation, ReplicaState, ReplicaView, Reply, Request, SiblingView};
+use dynamo_messages::{
+    Explanation, HintView, ReplicaState, ReplicaView, Reply, Request, SiblingView,
+};
 use dynamo_types::{ActorId, NodeId, PartitionId, RequestId, WallTime};
 use dynamo_versioning::{Dot, VersionsDigest};
 
@@ -34,7 +36,12 @@ fn explanation() -> Explanation {
         }],
         context_intervals: 2,
     };
-    Explanation { partition: PartitionId(9), replicas: vec![present, missing] }
+    Explanation {
+        partition: PartitionId(9),
+        replicas: vec![present, missing],
+        hints: Vec::new(),
+        verified_ms_ago: None,
+    }
 }
 
 #[test]
@@ -61,6 +68,28 @@ fn an_explanation_names_who_is_behind() {
         "behind": ["node-3"],
     });
     assert_eq!(response.json(), expected);
+}
+
+#[test]
+fn who_keeps_a_hint_is_told_and_until_when_all_was_equal() {
+    let node = FakeNode::start(|_| {
+        let mut explanation = explanation();
+        let siblings = explanation.replicas[0].siblings.clone();
+        explanation.hints =
+            vec![HintView { node: NodeId(2), digest: VersionsDigest(0xcafe), siblings }];
+        explanation.verified_ms_ago = Some(1_500);
+        Some(Reply::Explanation(explanation))
+    });
+    let json = get(node.address, "/v1/explain/carts/k").json();
+    let expected = serde_json::json!([{
+        "node": "0000000000000002", "name": "node-2",
+        "digest": "0000000000000000000000000000cafe",
+        "siblings": json["replicas"][0]["siblings"],
+    }]);
+    assert_eq!(json["hints"], expected);
+    assert_eq!(json["hints"][0]["siblings"][0]["bytes"], 0);
+    let until = json["verified_until"].as_str().unwrap();
+    assert!(humantime::parse_rfc3339(until).is_ok(), "{until}");
 }
 
 #[test]

@@ -7,10 +7,12 @@ mod fake_node;
 mod http_client;
 
 mod commands;
+mod hints;
 mod http_access;
 mod http_errors;
 mod http_explain;
 mod http_objects;
+mod incompleteness;
 mod native_clients;
 mod replication;
 mod restarts;

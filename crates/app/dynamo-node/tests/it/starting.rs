@@ -43,7 +43,7 @@ fn a_node_that_the_genesis_does_not_name_is_refused() {
 }
 
 #[test]
-fn a_data_directory_of_another_node_is_refused_and_left_alone() {
+fn foreign_data_dir_is_refused_and_left_alone() {
     let mut cluster = Cluster::create(3);
     cluster.run(1);
     cluster.wait(1, "there", |_| true);

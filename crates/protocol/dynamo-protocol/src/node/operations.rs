@@ -86,10 +86,6 @@ pub(super) struct ExplainOperation {
 
 /// Something under way.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "gets and puts, nearly all there are, are the large ones"
-)]
 pub(super) enum Operation {
     Get(GetOperation),
     /// Waits for the key's slot.
