@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use dynamo_types::NodeId;
 
-/// How a node goes about anti-entropy.
+/// How a node goes about anti-entropy. But for its name, the same on all nodes of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AntiEntropyConfig {
     /// This node. Where two nodes open a session about one partition at once, that of the lower id

@@ -164,8 +164,8 @@ impl AntiEntropy {
     }
 
     /// The oldest moment as of which this node's copy of a partition was verified with another
-    /// member: what any of them held then is held here now. None until all of them, connected or
-    /// not, have been.
+    /// member, give or take the way of a message: what any of them held then is held here now. None
+    /// until all of them, connected or not, have been.
     #[must_use]
     pub fn verified_until(&self, partition: PartitionId) -> Option<Instant> {
         let sharing = self.peers.sharing(partition);
@@ -249,9 +249,7 @@ impl AntiEntropy {
         let keys = self.sessions.iter().filter(about).map(|(key, _)| *key).collect();
         self.abort(now, keys, partitions);
         for node in self.peers.sharing(partition) {
-            if let Some(link) = self.peers.link_mut(node, partition) {
-                link.verified = None;
-            }
+            self.peers.set_verified(node, partition, None);
             if let Some(asked) = self.peers.get_mut(node).and_then(|peer| peer.asked.as_mut()) {
                 asked.partitions.retain(|asked| *asked != partition);
             }
@@ -385,14 +383,7 @@ impl AntiEntropy {
             answer.differing.iter().chain(&answer.not_compared).copied().collect();
         for partition in asked.filter(|partition| !unequal.contains(partition)) {
             self.counters.roots_equal += 1;
-            self.verified(from, partition, as_of);
-        }
-    }
-
-    fn verified(&mut self, node: NodeId, partition: PartitionId, as_of: Instant) {
-        if let Some(link) = self.peers.link_mut(node, partition) {
-            link.verified = link.verified.max(Some(as_of));
-            self.peers.clear_due(node, partition);
+            self.peers.set_verified(from, partition, Some(as_of));
         }
     }
 
@@ -413,10 +404,9 @@ impl AntiEntropy {
         }
         let mut due: Vec<(bool, Option<Instant>, NodeId, PartitionId)> = self
             .peers
-            .waiting()
-            .filter(|(.., due)| *due <= now)
-            .map(|(node, partition, link, _)| {
-                (!is_incomplete(partition, partitions), link.verified, node, partition)
+            .due(now)
+            .map(|(node, partition, verified)| {
+                (!is_incomplete(partition, partitions), verified, node, partition)
             })
             .collect();
         due.sort_unstable();
@@ -454,11 +444,11 @@ impl AntiEntropy {
             return;
         }
         let partition = opening.partition;
-        let link = self.peers.link(key.peer, partition);
-        let Some((link, mine)) = link.zip(snapshot(partition, partitions)) else {
+        let is_shared = self.peers.link(key.peer, partition).is_some();
+        let Some(mine) = snapshot(partition, partitions).filter(|_| is_shared) else {
             return self.refuse(key, Refusal::NoMember);
         };
-        if let Some(before) = link.session {
+        if let Some(before) = self.peers.session(key.peer, partition) {
             let is_opening = self.sessions.get(&before).is_some_and(Session::is_opening);
             // If both open at once, one of the two goes on. What we answered has ended at the peer.
             if before.is_initiator && (!is_opening || self.config.node < key.peer) {
@@ -487,9 +477,7 @@ impl AntiEntropy {
     }
 
     fn add(&mut self, key: SessionKey, session: Session) {
-        if let Some(link) = self.peers.link_mut(key.peer, session.partition) {
-            link.session = Some(key);
-        }
+        self.peers.session_began(session.partition, key);
         self.sessions.insert(key, session);
     }
 
@@ -592,11 +580,7 @@ impl AntiEntropy {
         self.reads.retain(|_, (of, _)| *of != key);
         self.stores.retain(|_, (of, _, _)| *of != key);
         let partition = session.partition;
-        if let Some(link) = self.peers.link_mut(key.peer, partition)
-            && link.session == Some(key)
-        {
-            link.session = None;
-        }
+        self.peers.session_ended(partition, key);
         let outcome = session.outcome();
         self.counters.leaves += u64::from(outcome.leaves);
         self.counters.leaves_unresolved += u64::from(outcome.unresolved);
@@ -605,7 +589,7 @@ impl AntiEntropy {
         match ending {
             Ending::Complete(clock) => {
                 self.counters.exchanges += 1;
-                self.verified(key.peer, partition, session.began);
+                self.peers.set_verified(key.peer, partition, Some(session.began));
                 self.effects.push_back(AntiEntropyEffect::Exchanged {
                     partition,
                     with: key.peer,
@@ -636,7 +620,7 @@ impl AntiEntropy {
         let sessions = self.sessions.values().filter_map(Session::poll_timeout);
         let roots = self.peers.connected().filter_map(|(_, peer)| peer.next_roots);
         let has_room = self.initiators() < self.initiators_max();
-        let due = self.peers.waiting().filter(|_| has_room).map(|(.., due)| due);
+        let due = self.peers.next_due().filter(|_| has_room);
         self.next_timeout = sessions.chain(roots).chain(due).min();
     }
 

@@ -2,6 +2,7 @@
 //! goes on around them.
 
 #![expect(clippy::unwrap_used, reason = "a failed test is meant to panic")]
+#![cfg_attr(planted_bugs, expect(dead_code, reason = "only random histories are played there"))]
 
 #[cfg(not(planted_bugs))]
 mod finding;

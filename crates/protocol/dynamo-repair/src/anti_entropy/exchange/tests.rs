@@ -1,3 +1,5 @@
+//! What one side of an exchange sends, takes and makes of it.
+
 use alloc::vec;
 
 use dynamo_types::{ActorId, Bucket, Key};
