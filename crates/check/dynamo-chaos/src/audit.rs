@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynamo_checker::evidence::KnownOfCluster;
 use dynamo_checker::history::{HostIndex, KeyIndex, Outcome, WriteId, WriteKind};
 use dynamo_simulator::random::Stream;
 use dynamo_types::Instant;
@@ -146,7 +147,55 @@ impl<'a> Auditor<'a> {
         self.settle(Convergence::Alone).await?;
         self.compare(before);
         self.write_everywhere().await?;
+        self.agree().await?;
         self.check_running()
+    }
+
+    /// Waits until all nodes know the same of the cluster, and notes what they know.
+    async fn agree(&mut self) -> Result<(), AuditError> {
+        let deadline = clock::now() + SETTLE_WITHIN;
+        loop {
+            let mut known = BTreeMap::new();
+            for host in nodes() {
+                known.insert(host, self.known_of_cluster(host).await?);
+            }
+            let mut all = known.values();
+            let agree = all
+                .next()
+                .is_none_or(|first| first.mistakes.is_empty() && all.all(|other| other == first));
+            if agree || clock::now() >= deadline {
+                self.audit.known_of_cluster = known;
+                return Ok(());
+            }
+            self.check_running()?;
+            clock::pause().await;
+        }
+    }
+
+    async fn known_of_cluster(&mut self, host: HostIndex) -> Result<KnownOfCluster, AuditError> {
+        let address = self.address(host)?;
+        let known = self.http.cluster(address, PATIENCE).await;
+        let (members, buckets) =
+            known.map_err(|error| AuditError::Unknown(format!("{host}: {error}")))?;
+        let ids = self.cluster.secrets().nodes;
+        let mut mistakes = Vec::new();
+        for (other, id) in nodes().zip(&ids) {
+            // Only the proxy's addresses go through the proxy.
+            let front = self.cluster.proxy().front(other).to_string();
+            match members.iter().find(|member| member.node == *id) {
+                None => mistakes.push(format!("does not know {other}")),
+                Some(member) if member.liveness != "up" => {
+                    mistakes.push(format!("holds {other}, which runs, for {}", member.liveness));
+                }
+                Some(member) if member.address != front => {
+                    mistakes.push(format!("looks for {other} at {}, not {front}", member.address));
+                }
+                Some(_) => {}
+            }
+        }
+        let details: Vec<&str> = members.iter().map(|member| member.details.as_str()).collect();
+        let members = digest(&details.join("\n"));
+        Ok(KnownOfCluster { members, buckets: digest(&buckets), mistakes })
     }
 
     async fn explain(&mut self, key: KeyIndex) -> Result<Explained, AuditError> {
@@ -295,7 +344,10 @@ impl<'a> Auditor<'a> {
 
     /// Sends writes again that all replicas hold: each must be recognised.
     async fn send_again(&mut self) -> Result<(), AuditError> {
-        for (id, sent) in self.writes_held_everywhere() {
+        let mut unknown = 0;
+        let chosen = self.writes_held_everywhere();
+        let unknown_max = 1 + chosen.len() / 10;
+        for (id, sent) in chosen {
             let host = self.draw_host();
             let address = self.address(host)?;
             let (key, name) = {
@@ -315,11 +367,18 @@ impl<'a> Auditor<'a> {
             self.audit.requests += 1;
             match self.http.change(address, &change, PATIENCE).await {
                 Ok(Answer::Stored(context, _)) => self.note_retry(id, key, asked, &context),
+                // A second version from the time of the faults, replaced and forgotten, is all that
+                // the node that was asked knows: it claims nothing.
+                Ok(Answer::Problem(kind)) if kind == "outcome-unknown" => unknown += 1,
                 other => {
                     let failure = format!("{host} answers {id}, sent again, with {other:?}");
                     self.audit.failures.push(failure);
                 }
             }
+        }
+        if unknown > unknown_max {
+            let failure = format!("{unknown} writes that all replicas hold are not known again");
+            self.audit.failures.push(failure);
         }
         Ok(())
     }
@@ -428,4 +487,10 @@ impl<'a> Auditor<'a> {
         }
         Ok(Err(format!("{host}, {name} after healing: {stored:?}, then {after:?}")))
     }
+}
+
+fn digest(text: &str) -> u128 {
+    let mut half = [0; 16];
+    half.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    u128::from_be_bytes(half)
 }

@@ -7,17 +7,17 @@
 //! they claim to be replaced.
 //!
 //! Some dots stay unknown: of writes whose outcome is unknown, or of first attempts whose answer was
-//! lost, when something replaced them before anyone showed them. Nothing may be concluded from what
-//! is not known: see [`hidden`].
+//! lost, when something replaced them before anyone showed them. Of deletes that matters, since nobody
+//! shows them: the module `hidden` says what is made of it.
 
 mod dots;
 mod held;
-pub mod hidden;
+mod hidden;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynamo_checker::causality::Ancestry;
-use dynamo_checker::evidence::{Evidence, Minted, Quiet};
+use dynamo_checker::evidence::{Evidence, KnownOfCluster, Minted, Quiet};
 use dynamo_checker::history::{HostIndex, KeyIndex, Outcome, WriteId, WriteKind};
 use dynamo_types::{Instant, NodeId};
 use dynamo_versioning::DotSet;
@@ -42,6 +42,8 @@ pub struct Audit {
     /// Writes that were sent once more when all replicas held them, when, and what the contexts of
     /// the answers cover beyond their own.
     pub retried: Vec<(WriteId, Instant, DotSet)>,
+    /// What each node knows of the cluster.
+    pub known_of_cluster: BTreeMap<HostIndex, KnownOfCluster>,
     /// What reading everything again did.
     pub quiet: Quiet,
     /// Requests after healing.
@@ -54,26 +56,35 @@ pub struct Audit {
 
 /// Gathers the evidence. `nodes` are the nodes' identities in order.
 #[must_use]
-pub fn gather(observations: Observations, audit: Audit, nodes: &[NodeId]) -> Evidence {
+pub fn gather(mut observations: Observations, audit: Audit, nodes: &[NodeId]) -> Evidence {
     let dots = Dots::learn(&observations, &audit);
     let (disks, strays) = held::disks(&observations, &audit, &dots, nodes);
     let visible: BTreeSet<WriteId> = disks.values().flat_map(|record| record.writes()).collect();
-    let hidden = hidden::parents(&observations, &dots, &visible);
+    let hidden = hidden::parents(&observations, &dots);
+    let collected = hidden::collected(&observations, &visible);
     let mut evidence = Evidence {
         ancestry: Ancestry::new(&observations.history, &hidden),
         minted: dots.minted(&observations),
         dot_conflicts: dots.conflicts,
+        collected,
+        known_of_cluster: audit.known_of_cluster,
         disks,
         strays,
         power_losses: audit.kills,
         quiet: audit.quiet,
         failures_after_healing: audit.failures,
         requests_after_healing: audit.requests,
-        odd_replies: observations.odd,
+        odd_replies: core::mem::take(&mut observations.odd),
         ..Evidence::default()
     };
     for (write, (_, hlc)) in &observations.acknowledged {
         evidence.acknowledged_hlc.insert(*write, *hlc);
+    }
+    for delete in &evidence.collected {
+        if let Some(hlc) = hidden::winning_hlc(&observations, *delete) {
+            evidence.minted.remove(delete);
+            evidence.acknowledged_hlc.insert(*delete, hlc);
+        }
     }
     for ((_, host), record) in &evidence.disks {
         for write in record.writes() {

@@ -1,6 +1,7 @@
 //! The HTTP interface as any client would use it.
 
 mod explain;
+mod members;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 pub use explain::{Explained, ExplainedReplica, ExplainedSibling};
+pub use members::SeenMember;
 
 const CONTEXT: &str = "dynamo-context";
 const RECEIPT: &str = "dynamo-receipt";
@@ -114,6 +116,11 @@ impl Default for HttpClient {
             .build(connector);
         Self { client }
     }
+}
+
+#[derive(Deserialize)]
+struct Buckets {
+    buckets: Vec<serde_json::Value>,
 }
 
 struct RawAnswer {
@@ -268,6 +275,32 @@ impl HttpClient {
         let answer = self.get_path(address, "/metrics", patience).await.ok()?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// The members as a node knows them, and the settings of all buckets as text that is equal where
+    /// the settings are.
+    ///
+    /// # Errors
+    /// Says why they are not known.
+    pub async fn cluster(
+        &self,
+        address: SocketAddr,
+        patience: Duration,
+    ) -> Result<(Vec<SeenMember>, String), String> {
+        let mut bodies = Vec::new();
+        for path in ["/v1/cluster", "/v1/buckets"] {
+            let answer = self.get_path(address, path, patience).await;
+            let answer = answer.map_err(|error| format!("{path}: {error:?}"))?;
+            if answer.status != StatusCode::OK {
+                return Err(format!("{path}: {}", answer.status));
+            }
+            bodies.push(answer.body);
+        }
+        let members = members::parse(&bodies[0])?;
+        let mut buckets: Buckets =
+            serde_json::from_slice(&bodies[1]).map_err(|error| format!("buckets: {error}"))?;
+        buckets.buckets.sort_by_key(ToString::to_string);
+        Ok((members, format!("{:?}", buckets.buckets)))
     }
 
     /// What each replica of an object has.

@@ -99,11 +99,6 @@ impl Dots {
         }
     }
 
-    /// The known dots of a write.
-    pub(super) fn of(&self, write: WriteId) -> impl Iterator<Item = Dot> {
-        self.by_write.get(&write).into_iter().flatten().map(|(dot, _)| *dot)
-    }
-
     /// All known dots of a key with their writes.
     pub(super) fn of_key(&self, key: KeyIndex) -> impl Iterator<Item = (Dot, WriteId)> {
         self.by_dot

@@ -1,57 +1,60 @@
-//! Parents that no client can name, because a reply shows no tombstones: the deletes behind a
-//! context.
+//! What replies do not show: tombstones. The deletes behind a context, and deletes that left no trace.
 //!
-//! A delete whose dot is known is behind a context that covers the dot. The dot of a delete that was
-//! applied and then replaced before anyone showed it stays unknown, if its acknowledgement was lost or
-//! an earlier attempt may have made another version. Whoever saw such a delete saw all that it
-//! replaced: a context that covers everything which the delete's own contexts covered may therefore be
-//! of a client that saw it, and the checks must allow for that. It says nothing that is not so, for
-//! what the delete replaced is covered by that context in any case. It is not done for a delete that
-//! replicas still hold in the end: its dot is known then, and standing beside it is no offence.
+//! A delete is behind a context that covers its dot, if the dot is known. It is not always: the
+//! acknowledgement may be lost, an earlier attempt may have made another version, and a tombstone that
+//! all replicas have is collected, with what it covered. So a delete that no replica holds in the end
+//! counts as collected, unless it certainly failed: it stands for what its client had read, and for
+//! nothing else. That lets one thing pass: a value lost by a fault of the system that somebody had
+//! tried to delete anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynamo_checker::history::{Outcome, WriteId, WriteKind};
+use dynamo_versioning::Hlc;
 
 use super::dots::Dots;
 use crate::observations::Observations;
 
-/// The hidden parents of all writes; `visible` are the writes whose versions replicas hold.
-pub(super) fn parents(
-    observations: &Observations,
-    dots: &Dots,
-    visible: &BTreeSet<WriteId>,
-) -> BTreeMap<WriteId, Vec<WriteId>> {
+/// The deletes behind the contexts of all writes.
+pub(super) fn parents(observations: &Observations, dots: &Dots) -> BTreeMap<WriteId, Vec<WriteId>> {
     let history = &observations.history;
     let mut hidden: BTreeMap<WriteId, Vec<WriteId>> = BTreeMap::new();
     for key in history.key_indices() {
-        let deletes: Vec<WriteId> = history
-            .writes_to(key)
-            .filter(|(_, write)| write.kind == WriteKind::Delete)
-            .filter(|(_, write)| write.outcome != Outcome::Failed)
-            .map(|(id, _)| id)
-            .collect();
-        for (id, write) in history.writes_to(key) {
+        let is_delete = |id: &WriteId| history.write(*id).kind != WriteKind::Value;
+        let deletes: Vec<_> = dots.of_key(key).filter(|(_, id)| is_delete(id)).collect();
+        for (id, _) in history.writes_to(key) {
             let Some(context) = observations.contexts.get(&id) else { continue };
-            let seen = deletes.iter().copied().filter(|delete| {
-                let known = dots.of(*delete).any(|dot| context.contains(dot));
-                let perhaps = || {
-                    let covered = observations.contexts.get(delete);
-                    history.write(*delete).invoked < write.invoked
-                        && !visible.contains(delete)
-                        && has_unknown_dots(observations, *delete)
-                        && covered.is_some_and(|c| !c.is_empty() && c.is_subset_of(context))
-                };
-                *delete != id && (known || perhaps())
-            });
-            hidden.entry(id).or_default().extend(seen);
+            let seen = deletes.iter().filter(|(dot, of)| *of != id && context.contains(*dot));
+            hidden.entry(id).or_default().extend(seen.map(|(_, delete)| *delete));
         }
     }
     hidden
 }
 
-/// Whether a version of this write may exist of which nobody ever told the dot.
-fn has_unknown_dots(observations: &Observations, write: WriteId) -> bool {
-    let of = observations.history.write(write);
-    !matches!(of.outcome, Outcome::Acknowledged(_)) || of.attempts.len() > 1
+/// The deletes that may have been applied and are nowhere in the end; `visible` are the writes whose
+/// versions replicas hold.
+pub(super) fn collected(
+    observations: &Observations,
+    visible: &BTreeSet<WriteId>,
+) -> BTreeSet<WriteId> {
+    let writes = (0u32..).map(WriteId).zip(&observations.history.writes);
+    writes
+        .filter(|(id, write)| {
+            write.kind != WriteKind::Value
+                && write.outcome != Outcome::Failed
+                && !visible.contains(id)
+        })
+        .map(|(id, _)| id)
+        .collect()
+}
+
+/// The timestamp that a delete won by, where the last write wins: the greatest there is if nobody
+/// told, since a version of it may have been made at any time.
+pub(super) fn winning_hlc(observations: &Observations, delete: WriteId) -> Option<Hlc> {
+    let write = observations.history.write(delete);
+    if !observations.history.key(write.key).last_write_wins {
+        return None;
+    }
+    let is_certain = matches!(write.outcome, Outcome::Acknowledged(_)) && write.attempts.len() == 1;
+    (!is_certain).then_some(Hlc(u64::MAX))
 }

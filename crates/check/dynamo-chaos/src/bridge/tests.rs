@@ -153,6 +153,7 @@ impl Story {
             explained: BTreeMap::from([(KEY, explained)]),
             settled_at: Some(self.recorder.now()),
             covered: BTreeMap::from([(KEY, set(covered))]),
+            known_of_cluster: BTreeMap::from([(HostIndex(0), KnownOfCluster::default())]),
             quiet: Quiet { rounds: 1, reached: true, writes_in_last_round: 0 },
             requests: 1,
             ..Audit::default()
@@ -309,19 +310,36 @@ fn replicas_that_differ_or_still_wait_for_hints_are_found() {
 }
 
 #[test]
-fn a_delete_of_unknown_outcome_may_be_behind_a_context_that_covers_what_it_covered() {
-    for (saw_it, broken) in [(true, None), (false, Some("acked_write_survives"))] {
+fn a_delete_of_unknown_outcome_stands_for_what_its_client_had_read_and_for_nothing_else() {
+    for (had_read, broken) in [(true, None), (false, Some("acked_write_survives"))] {
         let mut story = Story::new();
         let (_, known, a) = story.put(vec![]);
-        let delete = story.begin(WriteKind::Delete, vec![known]);
-        story.recorder.given_up(delete, false);
-        let d = story.dot();
-        // The read shows nothing; its context covers the value and its tombstone, or not.
-        let covered = if saw_it { vec![a, d] } else { vec![] };
-        let seen = story.read(&[], &covered);
+        let known = if had_read { vec![known] } else { vec![story.read(&[], &[])] };
         story.recorder.lock().history.reads.clear();
-        let (c_id, _, c) = story.put(vec![seen]);
-        let audit = story.look(&[(c_id, c)], &[a, d, c]);
+        let delete = story.begin(WriteKind::Delete, known);
+        story.recorder.given_up(delete, false);
+        let (b_id, _, b) = story.put(vec![]);
+        let audit = story.look(&[(b_id, b)], &[b]);
+        assert_eq!(story.broken(audit), broken, "{a} had been read: {had_read}");
+    }
+}
+
+#[test]
+fn whoever_saw_a_delete_replaces_what_it_replaced() {
+    for (saw_it, broken) in [(true, Some("siblings_bounded")), (false, None)] {
+        let mut story = Story::new();
+        let (a_id, known, a) = story.put(vec![]);
+        let seen_early = story.read(&[], &[]);
+        story.recorder.lock().history.reads.clear();
+        let delete = story.begin(WriteKind::Delete, vec![known]);
+        let (_, d) = story.stored(delete);
+        let seen_late = story.read(&[], &[a, d]);
+        let (b_id, _, b) = story.put(vec![if saw_it { seen_late } else { seen_early }]);
+        // Somebody reads both values side by side.
+        story.read(&[(a_id, a), (b_id, b)], &[a, b]);
+        let held = [(b_id, b), (delete, d)];
+        let held = if saw_it { &held[..1] } else { &held[..] };
+        let audit = story.look(held, &[a, d, b]);
         assert_eq!(story.broken(audit), broken, "saw it: {saw_it}");
     }
 }
