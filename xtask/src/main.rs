@@ -2,12 +2,13 @@
 //!
 //! Depends on none of the project's crates, so that it builds in seconds and works while they do
 //! not compile. This file is the table of contents; each subcommand is the file of its name:
-//! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`simulate`] (with `replay`), [`cluster`],
-//! [`bench`].
+//! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`simulate`] (with `replay`), [`chaos`],
+//! [`cluster`], [`bench`].
 //! Beneath them: [`workspace`] finds the tree and runs Cargo, [`clock`] waits on conditions,
 //! [`console`] prints.
 
 mod bench;
+mod chaos;
 mod ci;
 mod clock;
 mod cluster;
@@ -48,6 +49,8 @@ enum Task {
     Simulate(simulate::SimulateOptions),
     /// Run one recorded event log, or one seed, again, step by step.
     Replay(simulate::ReplayOptions),
+    /// Run real nodes under faults, and check every promise.
+    Chaos(chaos::Options),
     /// Start, hurt and stop a local cluster of real processes.
     Cluster(cluster::Options),
     /// Measure a local cluster of three nodes: the rows of docs/PERFORMANCE.md.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&workspace),
         Task::Simulate(options) => simulate::run(&workspace, &options),
         Task::Replay(options) => simulate::replay(&workspace, &options),
+        Task::Chaos(options) => chaos::run(&workspace, &options),
         Task::Cluster(options) => cluster::run(&workspace, options),
         Task::Bench(options) => bench::run(&workspace, &options),
     });

@@ -22,7 +22,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need {
         name: "a C++ compiler",
         why: "to compile RocksDB",
@@ -40,6 +40,12 @@ const NEEDS: [Need; 3] = [
         why: "to start the nodes of a local cluster in sessions of their own",
         debian_package: "util-linux",
         is_there: setsid_is_there,
+    },
+    Need {
+        name: "setpriv",
+        why: "to start nodes that end with the program that hurts them",
+        debian_package: "util-linux",
+        is_there: setpriv_is_there,
     },
 ];
 
@@ -141,6 +147,10 @@ fn cxx_compiler_is_there() -> bool {
 
 fn setsid_is_there() -> bool {
     find_program("setsid").is_some()
+}
+
+fn setpriv_is_there() -> bool {
+    find_program("setpriv").is_some()
 }
 
 fn libclang_is_there() -> bool {

@@ -39,10 +39,10 @@ const ALL: &[&[&str]] = &[
     TRANSPORT,
     CLIENT,
     BENCH,
-    &["dynamo-node", "dynamo-cli", "dynamo-checker", "dynamo-simulator"],
+    &["dynamo-node", "dynamo-cli", "dynamo-checker", "dynamo-simulator", "dynamo-chaos"],
 ];
 
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 18] = [
     row("model", "dynamo-types", &[]),
     row("model", "dynamo-ring", &[TYPES]),
     row("model", "dynamo-versioning", &[TYPES]),
@@ -61,6 +61,7 @@ const TABLE: [Row; 17] = [
     // What judges a history knows nobody who runs a cluster.
     row("check", "dynamo-checker", &[MODEL]),
     row("check", "dynamo-simulator", ALL),
+    row("check", "dynamo-chaos", ALL),
     row("check", "dynamo-bench", ALL),
 ];
 

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{History, WriteId};
+use crate::history::{History, KeyIndex, WriteId};
 
 /// The transitive closure of "was read before writing".
+///
+/// Writes have ancestors among the writes to their own key only, so each has bits for those alone:
+/// memory grows by the square of the writes to a key, not of all.
 #[derive(Debug, Clone, Default)]
 pub struct Ancestry {
-    /// Per write, one bit for each ancestor.
+    /// Per write, its place among the writes to its key.
+    places: Vec<(KeyIndex, usize)>,
+    /// Per write, one bit for each ancestor, by its place.
     ancestors: Vec<Vec<u64>>,
 }
 
@@ -16,9 +21,16 @@ impl Ancestry {
     /// tombstones: the deletes behind a context, and what a delete without context covered.
     #[must_use]
     pub fn new(history: &History, hidden: &BTreeMap<WriteId, Vec<WriteId>>) -> Self {
-        let count = history.writes.len();
-        let words = count.div_ceil(64);
-        let mut ancestors = vec![vec![0u64; words]; count];
+        let mut counts: BTreeMap<KeyIndex, usize> = BTreeMap::new();
+        let mut places = Vec::with_capacity(history.writes.len());
+        for write in &history.writes {
+            let count = counts.entry(write.key).or_default();
+            places.push((write.key, *count));
+            *count += 1;
+        }
+        let words = |key: KeyIndex| counts.get(&key).map_or(0, |count| count.div_ceil(64));
+        let mut ancestors: Vec<Vec<u64>> =
+            history.writes.iter().map(|write| vec![0; words(write.key)]).collect();
         // Parents nearly always come earlier in the history, so that one pass is enough; a delete
         // without context may cover a write that began after it, so repeat until nothing changes.
         loop {
@@ -27,7 +39,12 @@ impl Ancestry {
                 let mut own = std::mem::take(&mut ancestors[id.index()]);
                 let extra = hidden.get(&id).map_or(&[][..], Vec::as_slice);
                 for parent in write.parents.iter().chain(extra).filter(|p| **p != id) {
-                    changed |= set(&mut own, parent.index());
+                    let Some((key, place)) = places.get(parent.index()).copied() else { continue };
+                    // What a client reads of a key was written to it, or `no_invention` objects.
+                    if key != write.key {
+                        continue;
+                    }
+                    changed |= set(&mut own, place);
                     for (word, theirs) in own.iter_mut().zip(&ancestors[parent.index()]) {
                         changed |= *word | theirs != *word;
                         *word |= theirs;
@@ -36,7 +53,7 @@ impl Ancestry {
                 ancestors[id.index()] = own;
             }
             if !changed {
-                return Self { ancestors };
+                return Self { places, ancestors };
             }
         }
     }
@@ -44,8 +61,12 @@ impl Ancestry {
     /// Whether whoever wrote `later` had read `earlier`, directly or through others.
     #[must_use]
     pub fn descends(&self, later: WriteId, earlier: WriteId) -> bool {
-        later != earlier
-            && self.ancestors.get(later.index()).is_some_and(|bits| get(bits, earlier.index()))
+        let (Some((key, _)), Some((of, place))) =
+            (self.places.get(later.index()), self.places.get(earlier.index()))
+        else {
+            return false;
+        };
+        later != earlier && key == of && get(&self.ancestors[later.index()], *place)
     }
 
     /// Whether one of them is `write` or descends from it.

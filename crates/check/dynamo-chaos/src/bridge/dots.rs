@@ -1,0 +1,131 @@
+//! Which dot is which write: from acknowledgements, from answers with several values, and from what
+//! replicas explain.
+
+use std::collections::BTreeMap;
+
+use dynamo_checker::evidence::Minted;
+use dynamo_checker::history::{KeyIndex, WriteId};
+use dynamo_types::{PartitionId, WallTime};
+use dynamo_versioning::{Dot, DotSet, Hlc};
+
+use super::{Audit, MINTER_UNKNOWN};
+use crate::http::ExplainedSibling;
+use crate::observations::Observations;
+
+/// All that is known of dots.
+#[derive(Debug, Default)]
+pub(super) struct Dots {
+    by_dot: BTreeMap<(PartitionId, Dot), (KeyIndex, WriteId)>,
+    by_write: BTreeMap<WriteId, Vec<(Dot, Hlc)>>,
+    /// The partition of each key that was explained.
+    partitions: BTreeMap<KeyIndex, PartitionId>,
+    /// Dots that were seen with two writes.
+    pub(super) conflicts: Vec<String>,
+}
+
+/// The greatest timestamp of a version that was written at a time told in microseconds.
+pub(super) fn latest(at: WallTime) -> Hlc {
+    Hlc(Hlc::at(WallTime(at.0 + 1)).0.saturating_sub(1))
+}
+
+impl Dots {
+    pub(super) fn learn(observations: &Observations, audit: &Audit) -> Self {
+        let mut dots = Self::default();
+        for (key, explained) in &audit.explained {
+            dots.partitions.insert(*key, explained.partition);
+        }
+        for (write, (covered, hlc)) in &observations.acknowledged {
+            let mut new = covered.clone();
+            if let Some(before) = observations.contexts.get(write) {
+                new.subtract(before);
+            }
+            if let Some(dot) = new_dot(&new) {
+                dots.note(observations.history.write(*write).key, dot, *write, *hlc);
+            }
+        }
+        for (key, dot, write, at) in &observations.shown {
+            dots.note(*key, *dot, *write, Hlc::at(*at));
+        }
+        for (key, explained) in &audit.explained {
+            let siblings = explained.replicas.iter().flat_map(|replica| &replica.siblings);
+            for sibling in siblings {
+                if let Some(write) = dots.write_of(observations, *key, sibling) {
+                    dots.note(*key, sibling.dot, write, latest(sibling.written_at));
+                }
+            }
+        }
+        dots
+    }
+
+    fn note(&mut self, key: KeyIndex, dot: Dot, write: WriteId, hlc: Hlc) {
+        let Some(partition) = self.partitions.get(&key).copied() else { return };
+        let first = *self.by_dot.entry((partition, dot)).or_insert((key, write));
+        if first != (key, write) {
+            let (other_key, other) = first;
+            let conflict = format!(
+                "{dot} of partition {partition} is {other} of {other_key:?} and {write} of {key:?}"
+            );
+            self.conflicts.push(conflict);
+        }
+        let known = self.by_write.entry(write).or_default();
+        if !known.iter().any(|(other, _)| *other == dot) {
+            known.push((dot, hlc));
+        }
+    }
+
+    /// The write that made a version, by its request id, by its dot, or because it is the only value
+    /// that reads show and nobody has claimed.
+    pub(super) fn write_of(
+        &self,
+        observations: &Observations,
+        key: KeyIndex,
+        sibling: &ExplainedSibling,
+    ) -> Option<WriteId> {
+        if let Some(write) = observations.requests.get(&sibling.request) {
+            return Some(*write);
+        }
+        let partition = self.partitions.get(&key)?;
+        if let Some((_, write)) = self.by_dot.get(&(*partition, sibling.dot)) {
+            return Some(*write);
+        }
+        let late =
+            observations.history.reads.iter().filter(|r| r.key == key && r.after_convergence);
+        let mut shown: Vec<WriteId> = late.flat_map(|read| read.writes()).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        match shown[..] {
+            [only] if !sibling.tombstone => Some(only),
+            _ => None,
+        }
+    }
+
+    /// All known dots of a key with their writes.
+    pub(super) fn of_key(&self, key: KeyIndex) -> impl Iterator<Item = (Dot, WriteId)> {
+        self.by_dot
+            .iter()
+            .filter(move |(_, (of, _))| *of == key)
+            .map(|((_, dot), (_, write))| (*dot, *write))
+    }
+
+    /// For the checks.
+    pub(super) fn minted(&self, observations: &Observations) -> BTreeMap<WriteId, Vec<Minted>> {
+        let minted = |write: WriteId, dots: &[(Dot, Hlc)]| {
+            let at = observations.history.write(write).invoked;
+            let minted =
+                |(dot, hlc): &(Dot, Hlc)| Minted { dot: *dot, hlc: *hlc, at, by: MINTER_UNKNOWN };
+            dots.iter().map(minted).collect()
+        };
+        self.by_write.iter().map(|(write, dots)| (*write, minted(*write, dots))).collect()
+    }
+}
+
+/// The version that a put made, by what the context of its answer covers beyond those of its
+/// request: one interval, which ends with it. Whatever else lies in it belongs to other keys, for the
+/// keys of a partition share its counters.
+///
+/// A delete without context covers what its coordinator read as well, which is not told.
+pub(super) fn new_dot(beyond: &DotSet) -> Option<Dot> {
+    let mut intervals = beyond.intervals();
+    let (actor, _, hi) = intervals.next()?;
+    intervals.next().is_none().then_some(Dot { actor, counter: hi })
+}
