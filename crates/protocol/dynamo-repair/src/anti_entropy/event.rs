@@ -24,7 +24,7 @@ pub struct PartitionState<'a> {
 /// Tree and clock must belong together: both, or neither, show a record's version. And neither may
 /// be ahead of what [`AntiEntropyEffect::ReadLeaf`] and [`AntiEntropyEffect::ReadRecord`] read.
 pub trait Partitions {
-    /// The state of a partition; none if this node is no member of it.
+    /// The state of a partition; none if this node is no member of it, or has no tree of it yet.
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>>;
 }
 

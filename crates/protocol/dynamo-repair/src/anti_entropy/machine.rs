@@ -423,7 +423,10 @@ impl AntiEntropy {
         partitions: &dyn Partitions,
     ) {
         self.peers.clear_due(node, partition);
-        let Some(mine) = snapshot(partition, partitions) else { return };
+        let Some(mine) = snapshot(partition, partitions) else {
+            // Not yet: its tree is being made.
+            return self.peers.set_due(node, partition, now + self.config.retry);
+        };
         let session = SessionId(self.rng.next_u64());
         let key = SessionKey { peer: node, session, is_initiator: true };
         let leaves = (self.config.leaves_max / (self.initiators() + 1)).max(1);

@@ -259,6 +259,22 @@ fn an_incomplete_copy_is_refilled_at_once_and_without_a_pause() {
 }
 
 #[test]
+fn a_copy_whose_tree_is_being_made_is_compared_as_soon_as_there_is_one() {
+    let mut world = world(2, 16);
+    world.write_everywhere(0, 0, value("v"));
+    world.run(15 * SECOND);
+    world.truth.damaged.fill(true);
+    world.members[1].copies.1.insert(PartitionId(0));
+    world.become_incomplete(1, PartitionId(0));
+    world.run(5 * SECOND);
+    assert!(world.members[1].copies.get(&PartitionId(0)).unwrap().incomplete);
+    world.members[1].copies.1.clear();
+    world.run(3 * SECOND);
+    assert!(!world.members[1].copies.get(&PartitionId(0)).unwrap().incomplete);
+    world.settle().unwrap();
+}
+
+#[test]
 fn without_a_budget_roots_are_compared_and_no_session_begins() {
     let mut world = world(2, 10);
     for member in 0..2 {

@@ -35,7 +35,8 @@ pub(crate) struct Copy {
     mint: DotMint,
 }
 
-pub(crate) struct Copies(BTreeMap<PartitionId, Copy>);
+/// All copies, and which of them have no tree yet.
+pub(crate) struct Copies(BTreeMap<PartitionId, Copy>, pub(crate) BTreeSet<PartitionId>);
 
 impl Copies {
     pub(crate) fn get(&self, partition: &PartitionId) -> Option<&Copy> {
@@ -45,7 +46,8 @@ impl Copies {
 
 impl Partitions for Copies {
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
-        let Copy { tree, clock, incomplete, .. } = self.0.get(&partition)?;
+        let copy = self.0.get(&partition).filter(|_| !self.1.contains(&partition));
+        let Copy { tree, clock, incomplete, .. } = copy?;
         Some(PartitionState { tree, clock, incomplete: *incomplete })
     }
 }
@@ -100,7 +102,7 @@ impl Member {
         let mut member = Self {
             number,
             machine: AntiEntropy::new(AntiEntropyConfig::new(NodeId(number as u64)), seed),
-            copies: Copies(copies),
+            copies: Copies(copies, BTreeSet::new()),
             rows: BTreeMap::new(),
             hybrid: HybridClock::new(),
             process: 0,
