@@ -106,6 +106,8 @@ pub struct Evidence {
     pub strays: Vec<String>,
     /// When a node lost what it had not synced.
     pub power_losses: Vec<(Instant, HostIndex)>,
+    /// When a node lost all that its disk held, or all that it held since some earlier time.
+    pub lost_disks: Vec<(Instant, HostIndex)>,
     /// When a node's wall clock jumped ahead by more than puts are remembered for retries.
     pub forgetting_jumps: Vec<(Instant, HostIndex)>,
     /// What reading again did.
@@ -127,6 +129,19 @@ impl Evidence {
     #[must_use]
     pub fn minted_twice(&self, write: WriteId) -> bool {
         self.minted.get(&write).is_some_and(|dots| dots.len() > 1)
+    }
+
+    /// Whether faults may have cost every copy that an acknowledgement named: what was not synced
+    /// when power was lost, and one copy for each lost disk.
+    #[must_use]
+    pub fn may_be_lost(&self, write: &Write, receipt: &Receipt) -> bool {
+        let after = |losses: &[(Instant, HostIndex)]| {
+            losses.iter().filter(|(at, _)| *at >= write.invoked).count()
+        };
+        let buffered = self.history.key(write.key).durability == Durability::Buffered;
+        let unsynced_are_lost = buffered && after(&self.power_losses) > 0;
+        let left = if unsynced_are_lost { receipt.synced } else { receipt.copies };
+        usize::from(left) <= after(&self.lost_disks)
     }
 
     /// The greatest timestamp under which a write was minted.

@@ -5,12 +5,11 @@
 //! present or an ancestor of something present, or of a delete that was collected. Where the last write wins, a present version with a
 //! greater timestamp will do. A delete survives if nothing that it covered is present
 //! ([`deleted_stays_deleted`](super::deleted_stays_deleted)). A `buffered` write of which no copy
-//! was synced may be gone if a node lost power after the write began, because its receipt said so.
+//! was synced may be gone if a node lost power after the write began, because its receipt said so;
+//! a lost disk may cost one of the copies that the receipt counted.
 //!
 //! The simulator damages rows only within the budget that the promise states, so damage excuses
 //! nothing here.
-
-use dynamo_types::Durability;
 
 use super::Violation;
 use crate::evidence::{Evidence, HeldRecord};
@@ -30,8 +29,7 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
             continue;
         }
         let facts = evidence.history.key(write.key);
-        let buffered = facts.durability == Durability::Buffered && receipt.synced == 0;
-        if buffered && evidence.power_losses.iter().any(|(at, _)| *at >= write.invoked) {
+        if evidence.may_be_lost(write, receipt) {
             continue;
         }
         for host in &facts.replicas {

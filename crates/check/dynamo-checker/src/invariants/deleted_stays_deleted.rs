@@ -4,11 +4,9 @@
 //! Check: after healing and quiet no disk holds, and no read shows, a value that an acknowledged
 //! delete covers. Exempt are writes minted more than once
 //! ([`one_version_per_put`](super::one_version_per_put)), keys with a damaged row of which every
-//! copy of the delete may have been in the budget, and `buffered` deletes of which no copy was
-//! synced, after a power loss. Where the last write wins, the tombstone must have won at all: a
+//! copy of the delete may have been in the budget, and deletes whose every copy a power loss or a
+//! lost disk may have cost. Where the last write wins, the tombstone must have won at all: a
 //! value with a greater timestamp stays.
-
-use dynamo_types::Durability;
 
 use super::Violation;
 use crate::evidence::Evidence;
@@ -25,10 +23,7 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
     let mut checked = 0;
     for (id, write, receipt) in evidence.history.acknowledged() {
         let facts = evidence.history.key(write.key);
-        let may_be_lost = facts.durability == Durability::Buffered
-            && receipt.synced == 0
-            && evidence.power_losses.iter().any(|(at, _)| *at >= write.invoked);
-        if write.kind == WriteKind::Value || may_be_lost {
+        if write.kind == WriteKind::Value || evidence.may_be_lost(write, receipt) {
             continue;
         }
         checked += 1;
