@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::links::Links;
 use crate::native;
+use crate::peers::Peers;
 use crate::waiters::{Waiter, Waiters};
 
 /// Results on their way from the storage threads to the loop. The threads wait when it is full,
@@ -47,7 +48,7 @@ pub(crate) fn storage_column(column: Column) -> dynamo_storage::Column {
 /// Confirms to the database that the node has noted what the database lost.
 pub(crate) type AcknowledgeRecovery = Box<dyn FnOnce() -> std::io::Result<()> + Send>;
 
-/// The disk, the links and those who wait for replies.
+/// The disk, the links, the members and those who wait for replies.
 pub(crate) struct EffectExecutor {
     engine: Arc<dyn StorageEngine>,
     /// Taken by the first time.
@@ -56,6 +57,7 @@ pub(crate) struct EffectExecutor {
     reads: ReadPool,
     results: mpsc::Sender<Vec<Event>>,
     pub(crate) links: Links,
+    pub(crate) peers: Peers,
     pub(crate) waiters: Waiters,
 }
 
@@ -65,6 +67,7 @@ impl EffectExecutor {
         engine: Arc<dyn StorageEngine>,
         acknowledge_recovery: AcknowledgeRecovery,
         read_threads: usize,
+        peers: Peers,
     ) -> std::io::Result<(Self, mpsc::Receiver<Vec<Event>>)> {
         let (results, receiver) = mpsc::channel(RESULTS_MAX);
         let commit_results = results.clone();
@@ -81,6 +84,7 @@ impl EffectExecutor {
             reads,
             results,
             links: Links::default(),
+            peers,
             waiters: Waiters::default(),
         };
         Ok((executor, receiver))
@@ -96,6 +100,19 @@ impl EffectExecutor {
                 } else {
                     self.links.counters.sends_without_link += 1;
                 }
+                None
+            }
+            Effect::Datagram { to, bytes } => {
+                self.links.send_datagram(to, bytes);
+                None
+            }
+            Effect::MemberChanged { node, member } => {
+                self.peers.changed(node, &member);
+                None
+            }
+            Effect::LivenessChanged { node, liveness } => {
+                let name = self.peers.name(node);
+                tracing::info!(%node, name, liveness = liveness.name(), "what is thought of a member changed");
                 None
             }
             Effect::Reply { client, reply } => {
@@ -311,9 +328,13 @@ fn transport_lane(lane: dynamo_protocol::Lane) -> dynamo_transport::Lane {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Weak;
+
+    use dynamo_types::NodeId;
 
     use super::*;
     use crate::database;
+    use crate::http::MemberNames;
     use crate::settings::Settings;
 
     fn settings(place: &Path) -> Settings {
@@ -335,7 +356,9 @@ mod tests {
         let engine = Arc::new(database::open(&settings, true).unwrap());
         let database = Arc::clone(&engine);
         let acknowledge = Box::new(move || database.acknowledge_recovery());
-        let (mut executor, _results) = EffectExecutor::start(engine, acknowledge, 1).unwrap();
+        let peers = Peers::new(NodeId(1), Weak::new(), MemberNames::default());
+        let (mut executor, _results) =
+            EffectExecutor::start(engine, acknowledge, 1, peers).unwrap();
         assert_eq!(executor.execute(Effect::IncompletenessRecorded), None);
         assert_eq!(executor.execute(Effect::IncompletenessRecorded), None, "twice does no harm");
         executor.finish();

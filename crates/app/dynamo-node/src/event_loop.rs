@@ -4,11 +4,12 @@
 //! does what the machine asks. Rows found in memory go back to the machine within the turn, so
 //! that all stores of a turn leave as one batch and share one sync.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynamo_membership::{Liveness, Member, MemberStatus};
 use dynamo_messages::encoding::decode_peer;
 use dynamo_protocol::{Event, Node};
 use dynamo_transport::{Events, LinkId, PeerIdentity, Role};
@@ -25,6 +26,10 @@ use crate::waiters::Waiter;
 /// Inputs of one source taken in a turn: enough for a batch to be worth its sync, few enough that
 /// a turn stays below a few milliseconds and the tasks of sockets get their turn.
 const INPUTS_PER_TURN: usize = 256;
+
+/// The loop's lateness is told to the machine from here on: below any time that it waits for an
+/// answer, above what a full turn takes.
+const LAG_TOLD: Duration = Duration::from_millis(20);
 
 /// How often a stopping loop looks whether it is idle: far below what people notice.
 const STOP_CHECK: Duration = Duration::from_millis(5);
@@ -52,8 +57,8 @@ pub(crate) struct EventLoop {
     clock: Clock,
     executor: EffectExecutor,
     limits: LoopLimits,
-    /// All members, this one too.
-    members: BTreeSet<NodeId>,
+    /// How long the last turn took: what arrived meanwhile had to wait.
+    last_turn: Duration,
     /// Set when told to stop: the moment at which waiting ends.
     stop_at: Option<Instant>,
 }
@@ -64,15 +69,16 @@ impl EventLoop {
         clock: Clock,
         executor: EffectExecutor,
         limits: LoopLimits,
-        members: BTreeSet<NodeId>,
     ) -> Self {
-        Self { node, clock, executor, limits, members, stop_at: None }
+        Self { node, clock, executor, limits, last_turn: Duration::ZERO, stop_at: None }
     }
 
     /// Runs until told to stop and idle, or until the grace is over; then finishes the disk's work.
     /// Gives the transport's events back: while they live, the last replies are still sent.
     pub(crate) async fn run(mut self, mut sources: Sources) -> Events {
         let _aborts = AbortOnPanic;
+        // What the machine wants before anything happens: links to the members.
+        Turn { event_loop: &mut self, now: None }.finish();
         let mut timer = pin!(tokio::time::sleep_until(self.clock.sleep_target(Instant::ZERO)));
         loop {
             let wake_at = self.wake_at();
@@ -84,19 +90,28 @@ impl EventLoop {
                     timer.as_mut().reset(target);
                 }
             }
-            let mut turn = Turn { event_loop: &mut self, now: None };
-            tokio::select! {
+            let first = tokio::select! {
                 biased;
-                Some(events) = sources.results.recv() => turn.results(events),
+                Some(events) = sources.results.recv() => First::Results(events),
                 event = sources.events.next() => match event {
-                    Some(event) => turn.transport(event),
+                    Some(event) => First::Transport(event),
                     None => break,
                 },
-                Some(input) = sources.inputs.recv() => turn.input(input),
-                () = timer.as_mut(), if wake_at.is_some() => {}
+                Some(input) = sources.inputs.recv() => First::Input(input),
+                () = timer.as_mut(), if wake_at.is_some() => First::Timer,
+            };
+            let mut turn = Turn { event_loop: &mut self, now: None };
+            turn.tell_lag(wake_at);
+            match first {
+                First::Results(events) => turn.results(events),
+                First::Transport(event) => turn.transport(event),
+                First::Input(input) => turn.input(input),
+                First::Timer => {}
             }
             turn.take_the_rest(&mut sources);
             turn.finish();
+            let began = turn.now().monotonic;
+            self.last_turn = self.clock.monotonic().saturating_since(began);
             if self.is_done() {
                 break;
             }
@@ -132,15 +147,27 @@ impl EventLoop {
         counters.extend([
             ("sends_without_link", links.sends_without_link),
             ("sends_queue_full", links.sends_queue_full),
+            ("datagrams_not_sent", links.datagrams_not_sent),
             ("undecodable_peer_frames", links.undecodable_peer_frames),
             ("undecodable_client_frames", links.undecodable_client_frames),
             ("client_requests_over_cap", links.client_requests_over_cap),
             ("links_of_strangers", links.links_of_strangers),
             ("replies_lost", links.replies_lost),
         ]);
+        let mut members_by_liveness = BTreeMap::new();
+        for liveness in [Liveness::Up, Liveness::Suspect, Liveness::Down, Liveness::Unknown] {
+            members_by_liveness.insert(liveness.name(), 0);
+        }
+        let current = |(_, member): &(NodeId, &Member)| member.status != MemberStatus::Removed;
+        for (node, _) in self.node.members().iter().filter(current) {
+            *members_by_liveness.entry(self.node.liveness(node).name()).or_default() += 1;
+        }
         NodeStatus {
             counters,
             unreachable: self.node.unreachable_members(),
+            awaited: self.node.awaited_members(),
+            members_by_liveness,
+            local_health: self.node.local_health(),
             requests_waiting: self.executor.waiters.len(),
             client_links: self.executor.links.client_count(),
             hints: self.node.hints().collect(),
@@ -148,6 +175,14 @@ impl EventLoop {
             incomplete_partitions: self.node.incomplete_partitions(),
         }
     }
+}
+
+/// What a turn begins with.
+enum First {
+    Results(Vec<Event>),
+    Transport(dynamo_transport::Event),
+    Input(Input),
+    Timer,
 }
 
 /// One turn of the loop; the clock is read once, when the first thing happens.
@@ -164,6 +199,17 @@ impl Turn<'_> {
     fn handle(&mut self, event: Event) {
         let now = self.now();
         self.event_loop.node.handle(now, event);
+    }
+
+    /// Tells the machine if the loop ran late: the last turn took long, or the process did not run
+    /// when a timer was due. Before anything else, for what arrived meanwhile is judged by it.
+    fn tell_lag(&mut self, wake_at: Option<Instant>) {
+        let now = self.now().monotonic;
+        let overdue = wake_at.map_or(Duration::ZERO, |at| now.saturating_since(at));
+        let lag = overdue.max(self.event_loop.last_turn);
+        if lag >= LAG_TOLD {
+            self.handle(Event::LoopLag(lag));
+        }
     }
 
     fn take_the_rest(&mut self, sources: &mut Sources) {
@@ -204,6 +250,7 @@ impl Turn<'_> {
             }
             Input::Stop { by } => {
                 self.event_loop.stop_at.get_or_insert(by);
+                self.handle(Event::Stopping);
             }
         }
     }
@@ -245,7 +292,12 @@ impl Turn<'_> {
                     None => {}
                 }
             }
-            dynamo_transport::Event::Datagram { .. } => {}
+            dynamo_transport::Event::Datagram { link, bytes } => {
+                // Clients have nothing to say that may be lost.
+                if let Some(Peer::Node(from)) = self.event_loop.executor.links.peer(link) {
+                    self.handle(Event::Datagram { from, bytes });
+                }
+            }
         }
     }
 
@@ -253,7 +305,7 @@ impl Turn<'_> {
     /// than the cluster has.
     fn member(&self, peer: &PeerIdentity) -> Option<NodeId> {
         let node = peer.name.as_str().parse().ok()?;
-        self.event_loop.members.contains(&node).then_some(node)
+        self.event_loop.executor.peers.contains(node).then_some(node)
     }
 
     fn peer_frame(&mut self, from: NodeId, frame: Bytes) {

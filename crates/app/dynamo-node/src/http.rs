@@ -24,4 +24,4 @@ mod target;
 mod watched;
 
 pub use server::HttpServer;
-pub use state::{HttpFacts, HttpState, MemberName};
+pub use state::{HttpFacts, HttpState, MemberNames};

@@ -1,5 +1,7 @@
 //! What reaches the event loop from HTTP, and the handle that sends it.
 
+use std::collections::BTreeMap;
+
 use dynamo_messages::{Reply, Request};
 use dynamo_protocol::HintCount;
 use dynamo_types::{Instant, NodeId};
@@ -35,6 +37,12 @@ pub struct NodeStatus {
     pub counters: Vec<(&'static str, u64)>,
     /// Members to which there is no connection.
     pub unreachable: Vec<NodeId>,
+    /// Those of them that are not judged down either: the node is not ready without them.
+    pub awaited: Vec<NodeId>,
+    /// How many members there are of each liveness, this node too.
+    pub members_by_liveness: BTreeMap<&'static str, usize>,
+    /// How little the node trusts its own judgement of others, from 0 to 8.
+    pub local_health: u8,
     /// Requests that wait for an answer.
     pub requests_waiting: usize,
     /// Links to native clients.

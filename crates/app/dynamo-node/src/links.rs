@@ -31,6 +31,8 @@ pub(crate) struct LinkCounters {
     pub(crate) sends_without_link: u64,
     /// Messages to members whose lane was full.
     pub(crate) sends_queue_full: u64,
+    /// Datagrams to members without a link, or whose path does not carry them.
+    pub(crate) datagrams_not_sent: u64,
     /// Links of nodes that are no members.
     pub(crate) links_of_strangers: u64,
     /// Frames of members that could not be decoded.
@@ -111,6 +113,15 @@ impl Links {
                 }
             }
         }
+    }
+
+    /// Sends a datagram to a member, or counts why not.
+    pub(crate) fn send_datagram(&mut self, to: NodeId, bytes: Bytes) {
+        let sent = self.nodes.get(&to).map(|(_, sender)| sender.send_datagram(bytes));
+        if let Some(Err(error)) = &sent {
+            tracing::debug!(%to, %error, "a datagram was not sent");
+        }
+        self.counters.datagrams_not_sent += u64::from(!matches!(sent, Some(Ok(()))));
     }
 
     /// Whether a message to this member would be queued at all.

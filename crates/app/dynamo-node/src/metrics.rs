@@ -163,6 +163,15 @@ pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figure
     );
     page.gauge("dynamo_client_links", "Links to native clients.", status.client_links);
     page.gauge("dynamo_members_unreachable", "Members without a link.", status.unreachable.len());
+    page.head("dynamo_members", "gauge", "Members by what is thought of them.");
+    for (liveness, count) in &status.members_by_liveness {
+        page.sample("dynamo_members", &[("liveness", liveness)], *count);
+    }
+    page.gauge(
+        "dynamo_local_health",
+        "How little this node trusts its judgement of others: 0 is well, 8 is worst.",
+        status.local_health,
+    );
     let in_flight = figures.http_in_flight;
     page.gauge("dynamo_http_requests_in_flight", "HTTP requests being served.", in_flight);
     let help = "Copies of partitions that may lack what they acknowledged.";
@@ -269,8 +278,12 @@ mod tests {
             engine: Some(engine),
             transport: Some(Box::new(|| vec![("frames_sent", 7)])),
         };
-        let counters = vec![("puts", 3)];
-        let status = NodeStatus { counters, hint_bytes: 700, ..NodeStatus::default() };
+        let status = NodeStatus {
+            counters: vec![("puts", 3)],
+            hint_bytes: 700,
+            members_by_liveness: [("up", 2), ("down", 1)].into(),
+            ..NodeStatus::default()
+        };
         let hints = vec![
             ("node-2".to_owned(), HintCount { rows: 4, bytes: 640 }),
             ("the \"old\" one".to_owned(), HintCount { rows: 1, bytes: 60 }),
@@ -280,6 +293,9 @@ mod tests {
         let page = render(&http, &sources, &figures);
         for expected in [
             "dynamo_puts_total 3",
+            "dynamo_members{liveness=\"up\"} 2",
+            "dynamo_members{liveness=\"down\"} 1",
+            "dynamo_local_health 0",
             "dynamo_transport_frames_sent_total 7",
             "dynamo_http_requests_total{route=\"get\",status=\"404\"} 1",
             "dynamo_http_problems_total{kind=\"no-such-object\"} 1",

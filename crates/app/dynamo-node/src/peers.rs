@@ -1,13 +1,20 @@
-//! Tells the transport of the other members, whose addresses may be names.
+//! The members as the shell needs them: whom to accept, where to dial, and what to call them.
+//!
+//! The machine says who they are, first those of the genesis, the cluster's seeds, and then whatever
+//! gossip tells. Addresses may be names, which are resolved here.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
-use dynamo_membership::GenesisMember;
+use dynamo_membership::{Member, MemberStatus};
 use dynamo_transport::{Endpoint, PeerName};
 use dynamo_types::NodeId;
+use tokio::task::AbortHandle;
+
+use crate::http::MemberNames;
 
 /// How soon a name that could not be resolved is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -15,18 +22,74 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often a name is resolved again, since it may come to mean another address.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// Adds all members but this one. Must be called within the runtime.
-pub(crate) fn add_all(endpoint: &Arc<Endpoint>, own: NodeId, members: &[GenesisMember]) {
-    for member in members.iter().filter(|member| member.node != own) {
-        let name = peer_name(member.node);
-        match member.address.parse::<SocketAddr>() {
-            Ok(address) => endpoint.add_peer(&name, address),
-            Err(_) => {
-                let resolving =
-                    keep_resolved(Arc::downgrade(endpoint), name, member.address.clone());
-                tokio::spawn(resolving);
-            }
+/// What is done about one member.
+#[derive(Debug)]
+struct Known {
+    address: String,
+    /// The task that resolves the address, if it is a name.
+    resolving: Option<AbortHandle>,
+}
+
+/// All members, this node too.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    own: NodeId,
+    /// Gone once the node stops.
+    endpoint: Weak<Endpoint>,
+    names: MemberNames,
+    known: BTreeMap<NodeId, Known>,
+}
+
+impl Peers {
+    /// Nobody yet. The names are kept up to date for whoever holds a clone of them.
+    pub(crate) fn new(own: NodeId, endpoint: Weak<Endpoint>, names: MemberNames) -> Self {
+        Self { own, endpoint, names, known: BTreeMap::new() }
+    }
+
+    /// Whether to accept a node's link. Those that were removed come to learn of it.
+    pub(crate) fn contains(&self, node: NodeId) -> bool {
+        self.known.contains_key(&node)
+    }
+
+    /// What people call a member.
+    pub(crate) fn name(&self, node: NodeId) -> String {
+        self.names.of(node)
+    }
+
+    /// Something is new about a member. Must be called within the runtime.
+    pub(crate) fn changed(&mut self, node: NodeId, member: &Member) {
+        let details = &member.details;
+        tracing::debug!(
+            %node, name = details.name, address = details.address, status = member.status.name(),
+            "a member"
+        );
+        self.names.set(node, details.name.clone());
+        let is_gone = node == self.own || member.status == MemberStatus::Removed;
+        let same = |known: &Known| known.address == details.address;
+        if !is_gone && self.known.get(&node).is_some_and(same) {
+            return;
         }
+        let resolving = if is_gone { None } else { self.look_for(node, &details.address) };
+        let known = Known { address: details.address.clone(), resolving };
+        if let Some(Known { resolving: Some(task), .. }) = self.known.insert(node, known) {
+            task.abort();
+        }
+        if member.status == MemberStatus::Removed
+            && let Some(endpoint) = self.endpoint.upgrade()
+        {
+            endpoint.remove_peer(&peer_name(node));
+        }
+    }
+
+    /// Tells the transport where a node is, now or as soon as its name is resolved.
+    fn look_for(&self, node: NodeId, address: &str) -> Option<AbortHandle> {
+        let name = peer_name(node);
+        if let Ok(address) = address.parse::<SocketAddr>() {
+            self.endpoint.upgrade()?.add_peer(&name, address);
+            return None;
+        }
+        let endpoint = Weak::clone(&self.endpoint);
+        Some(tokio::spawn(keep_resolved(endpoint, name, address.to_owned())).abort_handle())
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use dynamo_membership::Genesis;
 use dynamo_messages::encoding::PROTOCOL_VERSION;
-use dynamo_protocol::{MemberInfo, Node, NodeConfig, StartError};
+use dynamo_protocol::{Announcement, MemberInfo, Node, NodeConfig, StartError};
 use dynamo_storage::{
     DirectoryStamp, Durability, OpenError, RocksDbEngine, ScanError, StampError, StorageEngine,
     WriteError,
@@ -26,11 +26,11 @@ use crate::database;
 use crate::effect_executor::EffectExecutor;
 use crate::event_loop::{EventLoop, LoopLimits, Sources};
 use crate::genesis_file::{self, GenesisFileError};
-use crate::http::{HttpFacts, HttpServer, HttpState, MemberName};
+use crate::http::{HttpFacts, HttpServer, HttpState, MemberNames};
 use crate::identity_files::{self, ClusterSecret, IdentityError, NodeIdentity};
 use crate::input::NodeHandle;
 use crate::metrics::NodeSources;
-use crate::peers;
+use crate::peers::Peers;
 use crate::run_marker::{RunMarker, RunMarkerError};
 use crate::settings::{ListenAddress, Settings};
 use crate::shutdown::StopSignals;
@@ -64,7 +64,7 @@ pub enum RunError {
         /// The genesis file.
         genesis: PathBuf,
     },
-    /// An address of the genesis file cannot be listened on.
+    /// The address where the others look for this node cannot be listened on.
     #[error("{address} cannot be listened on: it has no address on this machine")]
     Address {
         /// The address.
@@ -135,6 +135,7 @@ pub struct Checked {
     pub has_run: bool,
     marker: RunMarker,
     genesis: Genesis,
+    announcement: Announcement,
     identity: Identity,
     trust: Trust,
     secret: ClusterSecret,
@@ -157,8 +158,9 @@ pub fn check(settings: &Settings) -> Result<Checked, RunError> {
     };
     let own = genesis.members.iter().find(|member| member.node == node);
     let own = own.ok_or_else(not_a_member)?;
-    let quic = listen_address(settings.listen, &own.address)?;
-    let http = listen_address(settings.http.address, &own.http_address)?;
+    let announcement = settings.advertise.over(&MemberInfo::from(own));
+    let quic = listen_address(settings.listen, &announcement.address)?;
+    let http = listen_address(settings.http.address, &announcement.http_address)?;
     let protected = settings.http.insecure || !settings.http.credentials.is_empty();
     if !http.ip().is_loopback() && !protected {
         return Err(RunError::OpenHttp { address: http });
@@ -166,15 +168,27 @@ pub fn check(settings: &Settings) -> Result<Checked, RunError> {
     let cluster = genesis.cluster;
     let marker = RunMarker::new(&settings.identity, cluster, node);
     let has_run = marker.is_there()?;
-    Ok(Checked { node, cluster, has_run, marker, genesis, identity, trust, secret, quic, http })
+    Ok(Checked {
+        node,
+        cluster,
+        has_run,
+        marker,
+        genesis,
+        announcement,
+        identity,
+        trust,
+        secret,
+        quic,
+        http,
+    })
 }
 
-fn listen_address(chosen: ListenAddress, genesis: &str) -> Result<SocketAddr, RunError> {
-    let refused = |source| RunError::Address { address: genesis.to_owned(), source };
+fn listen_address(chosen: ListenAddress, advertised: &str) -> Result<SocketAddr, RunError> {
+    let refused = |source| RunError::Address { address: advertised.to_owned(), source };
     match chosen {
         ListenAddress::Explicit(address) => Ok(address),
         ListenAddress::FromGenesis => {
-            let mut found = genesis.to_socket_addrs().map_err(refused)?;
+            let mut found = advertised.to_socket_addrs().map_err(refused)?;
             found.next().ok_or_else(|| refused(io::ErrorKind::AddrNotAvailable.into()))
         }
     }
@@ -197,8 +211,8 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     let clock = Clock::start();
     let mut signals = StopSignals::catch().map_err(system("catch signals"))?;
     let checked = check(&settings)?;
-    let Checked { node, cluster, has_run, marker, genesis, identity, trust, secret, quic, http } =
-        checked;
+    let Checked { node, cluster, has_run, marker, genesis, announcement, .. } = checked;
+    let Checked { identity, trust, secret, quic, http, .. } = checked;
     tracing::info!(%node, %cluster, has_run, "starting");
 
     let stamp = DirectoryStamp { cluster: cluster.to_string(), node: node.to_string() };
@@ -214,14 +228,15 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
 
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(RunError::Randomness)?;
-    let config = node_config(node, secret, &genesis, &settings);
-    let facts = http_facts(&config, secret);
+    let config = node_config(node, secret, &genesis, announcement, &settings);
+    let names = MemberNames::default();
+    let facts = http_facts(&config, secret, names.clone());
     let machine = Node::new(config, &recovered, clock.now(), u64::from_le_bytes(seed))?;
     drop(recovered);
 
     let (endpoint, events) = bind_quic(quic, identity, trust, &genesis, &settings)?;
     let endpoint = Arc::new(endpoint);
-    peers::add_all(&endpoint, node, &genesis.members);
+    let peers = Peers::new(node, Arc::downgrade(&endpoint), names);
 
     let (handle, inputs) = NodeHandle::channel(INPUTS_MAX);
     let database = Arc::clone(&engine);
@@ -230,11 +245,11 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
         Arc::<RocksDbEngine>::clone(&engine),
         acknowledge,
         settings.read_threads,
+        peers,
     )
     .map_err(system("start the threads of the disk"))?;
     let limits = LoopLimits { native_requests_max: settings.native_requests_max };
-    let members = genesis.members.iter().map(|member| member.node).collect();
-    let event_loop = EventLoop::new(machine, clock, executor, limits, members);
+    let event_loop = EventLoop::new(machine, clock, executor, limits);
 
     let counters = Arc::clone(&endpoint);
     let sources = NodeSources {
@@ -275,6 +290,7 @@ fn node_config(
     node: NodeId,
     secret: ClusterSecret,
     genesis: &Genesis,
+    announcement: Announcement,
     settings: &Settings,
 ) -> NodeConfig {
     NodeConfig {
@@ -282,6 +298,7 @@ fn node_config(
         cluster: genesis.cluster,
         cluster_secret: secret.0,
         members: genesis.members.iter().map(MemberInfo::from).collect(),
+        announcement: Some(announcement),
         layout: genesis.layout(),
         limits: settings.limits,
         timing: settings.timing,
@@ -293,10 +310,10 @@ fn node_config(
     }
 }
 
-fn http_facts(config: &NodeConfig, secret: ClusterSecret) -> HttpFacts {
+fn http_facts(config: &NodeConfig, secret: ClusterSecret, names: MemberNames) -> HttpFacts {
     HttpFacts {
         node: config.node,
-        members: config.members.iter().map(MemberName::from).collect(),
+        names,
         replication: config.layout.replication(),
         limits: config.limits,
         secret,

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynamo_protocol::Timing;
+use dynamo_protocol::{Announcement, MemberInfo, Timing};
 use dynamo_types::Limits;
 
 use crate::access::Credential;
@@ -24,10 +24,34 @@ pub use table::{Kind, SETTINGS, Setting};
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// Where the genesis file says that this member can be reached.
+    /// Where the others look for this member: as it advertises, or as the genesis file says.
     FromGenesis,
     /// Here, which may differ behind an address translation; port 0 takes any free port.
     Explicit(SocketAddr),
+}
+
+/// What the node says of itself instead of what the genesis file does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Advertise {
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Where it speaks QUIC, `host:port`.
+    pub address: Option<String>,
+    /// Where it speaks HTTP, `host:port`.
+    pub http_address: Option<String>,
+}
+
+impl Advertise {
+    /// All of it, with what the genesis file says where nothing is set.
+    #[must_use]
+    pub fn over(&self, genesis: &MemberInfo) -> Announcement {
+        let or = |set: &Option<String>, genesis: &String| set.as_ref().unwrap_or(genesis).clone();
+        Announcement {
+            name: or(&self.name, &genesis.name),
+            address: or(&self.address, &genesis.address),
+            http_address: or(&self.http_address, &genesis.http_address),
+        }
+    }
 }
 
 /// How log lines look.
@@ -71,6 +95,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// A file that is written once the servers listen; empty for none.
     pub ready_file: PathBuf,
+    /// What the node says of itself.
+    pub advertise: Advertise,
     /// Where QUIC listens.
     pub listen: ListenAddress,
     /// The HTTP server.
@@ -105,8 +131,6 @@ pub struct Settings {
     pub hint_bytes_max: u64,
     /// How long things may take.
     pub timing: Timing,
-    /// A member without a connection this long after the start is judged down.
-    pub judged_down_after: Duration,
     /// How long requests under way may take after the signal to stop.
     pub shutdown_grace: Duration,
 }
@@ -131,6 +155,7 @@ impl Settings {
             identity: PathBuf::new(),
             data: PathBuf::new(),
             ready_file: PathBuf::new(),
+            advertise: Advertise::default(),
             listen: ListenAddress::FromGenesis,
             http: HttpSettings {
                 address: ListenAddress::FromGenesis,
@@ -157,7 +182,6 @@ impl Settings {
             retries_remembered_max: 0,
             hint_bytes_max: 0,
             timing: Timing::default(),
-            judged_down_after: zero,
             shutdown_grace: zero,
         }
     }

@@ -405,6 +405,14 @@ impl Swim {
         }
         self.greet_some(now);
         let patience = 2 * self.config.suspicion(self.told.0) * self.told.1;
+        // News of a death that this node did not see: the detector tells only of those it knew alive.
+        let dead = self.detector.iter_membership_state().filter(|m| m.state() == State::Down);
+        let dead: Vec<NodeId> = dead.map(|member| member.id().node).collect();
+        for node in dead {
+            if self.opinions.get(&node) == Some(&Liveness::Unknown) {
+                self.conclude(node, Liveness::Down);
+            }
+        }
         let given_up: Vec<NodeId> = self.greetings.given_up(now, patience).collect();
         for node in given_up {
             if !known.contains(&node) {

@@ -23,6 +23,7 @@ pub(super) async fn cluster(
                 "name": member.name,
                 "state": member.state,
                 "reachable": member.reachable,
+                "liveness": member.liveness,
                 "weight": member.weight,
                 "zone": member.zone,
                 "share": share(member),
@@ -53,6 +54,7 @@ pub(super) async fn cluster(
             member.node.to_string(),
             member.state.clone(),
             if member.reachable { "yes" } else { "no" }.to_owned(),
+            member.liveness.clone(),
             member.weight.to_string(),
             member.zone.clone(),
             format!("{:.1}%", share(member) * 100.0),
@@ -60,7 +62,9 @@ pub(super) async fn cluster(
             member.http_address.clone(),
         ]
     };
-    let head = ["name", "id", "state", "reachable", "weight", "zone", "share", "address", "http"];
+    let head = [
+        "name", "id", "state", "reachable", "liveness", "weight", "zone", "share", "address", "http",
+    ];
     output::table(&head, &view.members.iter().map(row).collect::<Vec<_>>())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -183,6 +183,7 @@ fn start_node(
         name: format!("node-{}", node.0),
         state: "member".into(),
         reachable: true,
+        liveness: "up".into(),
         weight: 1,
         zone: "z".into(),
         address,

@@ -88,7 +88,8 @@ fn what_is_not_named_stays_as_it_is_in_a_bucket() {
 fn members_and_table_are_shown() {
     let store = FakeStore::start(2);
     let cluster = store.dynamo(&["cluster"]);
-    assert!(text(&cluster.stdout).contains("node-2"), "{}", text(&cluster.stdout));
+    let shown = text(&cluster.stdout);
+    assert!(shown.contains("node-2") && shown.contains("liveness"), "{shown}");
     let ring = store.dynamo(&["ring", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&ring.stdout).unwrap();
     assert_eq!(json["partitions"].as_array().unwrap().len(), 8);

@@ -111,6 +111,7 @@ impl FakeCluster {
             name: format!("node-{}", node.0),
             state: "member".into(),
             reachable: true,
+            liveness: "up".into(),
             weight: 1,
             zone: "z".into(),
             address: address.to_string(),

@@ -169,12 +169,13 @@ mod tests {
     use dynamo_types::{Limits, NodeId, Replication};
 
     use super::*;
+    use crate::http::MemberNames;
     use crate::identity_files::ClusterSecret;
 
     fn facts() -> HttpFacts {
         HttpFacts {
             node: NodeId(1),
-            members: Vec::new(),
+            names: MemberNames::default(),
             replication: Replication::new(3).unwrap(),
             limits: Limits::default(),
             secret: ClusterSecret([0; 32]),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
-use dynamo_types::Instant;
+use dynamo_types::NodeId;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use serde::Serialize;
@@ -14,6 +14,9 @@ use super::problem::{Problem, ProblemKind};
 use super::router::{answer, json};
 use super::state::HttpState;
 use crate::metrics;
+
+/// When to ask again whether the node is ready: links and verdicts take seconds.
+const READY_RETRY_MS: u32 = 1_000;
 
 #[derive(Serialize)]
 struct AliveBody {
@@ -42,19 +45,18 @@ async fn readiness(state: &HttpState) -> Result<Response<Body>, Problem> {
         return Err(Problem::new(ProblemKind::NotReady, "the node is stopping"));
     }
     let status = state.node.status().await.map_err(|error| Problem::of_ask(error, false))?;
-    let missing: Vec<_> = status.unreachable.iter().map(|node| state.name_of(*node)).collect();
-    let running = state.clock.monotonic().saturating_since(Instant::ZERO);
-    let judged = running >= state.settings.judged_down_after;
-    if missing.is_empty() || judged {
+    let names = |nodes: &[NodeId]| -> Vec<String> {
+        nodes.iter().map(|node| state.name_of(*node)).collect()
+    };
+    if status.awaited.is_empty() {
         state.was_ready.store(true, Ordering::Relaxed);
     }
     if state.was_ready.load(Ordering::Relaxed) {
-        return Ok(json(&ReadyBody { status: "ready", unreachable: missing }));
+        let unreachable = names(&status.unreachable);
+        return Ok(json(&ReadyBody { status: "ready", unreachable }));
     }
-    let wait = state.settings.judged_down_after.saturating_sub(running);
-    let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-    let detail = format!("no connection yet to {}", missing.join(", "));
-    Err(Problem::retry(ProblemKind::NotReady, detail, wait))
+    let detail = format!("no connection yet to {}", names(&status.awaited).join(", "));
+    Err(Problem::retry(ProblemKind::NotReady, detail, READY_RETRY_MS))
 }
 
 /// `GET /metrics`.

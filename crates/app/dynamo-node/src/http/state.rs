@@ -1,9 +1,9 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use dynamo_protocol::MemberInfo;
 use dynamo_types::{Limits, NodeId, Replication};
 
 use super::limits::InFlight;
@@ -14,18 +14,21 @@ use crate::input::NodeHandle;
 use crate::metrics::{HttpMetrics, NodeSources};
 use crate::settings::Settings;
 
-/// A member's names.
-#[derive(Debug, Clone)]
-pub struct MemberName {
-    /// Its identity.
-    pub node: NodeId,
-    /// Its name for people.
-    pub name: String,
-}
+/// What people call the members. It changes while the node runs; clones show the same.
+#[derive(Debug, Clone, Default)]
+pub struct MemberNames(Arc<Mutex<BTreeMap<NodeId, String>>>);
 
-impl From<&MemberInfo> for MemberName {
-    fn from(member: &MemberInfo) -> Self {
-        Self { node: member.node, name: member.name.clone() }
+impl MemberNames {
+    /// Sets a member's name.
+    pub fn set(&self, node: NodeId, name: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, name);
+    }
+
+    /// A member's name; its id if it has none.
+    #[must_use]
+    pub fn of(&self, node: NodeId) -> String {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&node).cloned().unwrap_or_else(|| node.to_string())
     }
 }
 
@@ -34,8 +37,8 @@ impl From<&MemberInfo> for MemberName {
 pub struct HttpFacts {
     /// This node.
     pub node: NodeId,
-    /// All members.
-    pub members: Vec<MemberName>,
+    /// What people call the members.
+    pub names: MemberNames,
     /// N.
     pub replication: Replication,
     /// Bounds on what clients may put.
@@ -91,8 +94,7 @@ impl HttpState {
 
     /// A member's name for people; its id if it is unknown.
     pub(super) fn name_of(&self, node: NodeId) -> String {
-        let known = self.facts.members.iter().find(|member| member.node == node);
-        known.map_or_else(|| node.to_string(), |member| member.name.clone())
+        self.facts.names.of(node)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

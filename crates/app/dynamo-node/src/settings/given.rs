@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::{ListenAddress, LogFormat};
 
+/// As long as names and addresses of members may be.
+const TEXT_BYTES_MAX: usize = 260;
+
 /// The text of a setting and where its relative paths begin.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
@@ -36,6 +39,24 @@ impl Given<'_> {
         explicit.map(ListenAddress::Explicit).map_err(|_| {
             format!("`{}` is neither `genesis` nor an address like 127.0.0.1:8101", self.text)
         })
+    }
+
+    /// What people may call a member, or nothing.
+    pub(super) fn name_or_none(&self) -> Result<Option<String>, String> {
+        if self.text.len() > TEXT_BYTES_MAX || self.text.chars().any(char::is_control) {
+            return Err(format!("a name has at most {TEXT_BYTES_MAX} printable bytes"));
+        }
+        Ok((!self.text.is_empty()).then(|| self.text.to_owned()))
+    }
+
+    /// An address that others can use, or nothing. The host may be a name.
+    pub(super) fn host_and_port_or_none(&self) -> Result<Option<String>, String> {
+        let Some(text) = self.name_or_none()? else { return Ok(None) };
+        let parts = text.rsplit_once(':');
+        let is_sound = parts.is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if is_sound { Ok(Some(text)) } else { Err(format!("`{text}` is not host:port")) }
     }
 
     pub(super) fn boolean(&self) -> Result<bool, String> {

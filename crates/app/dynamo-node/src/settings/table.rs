@@ -115,12 +115,35 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "advertise.name",
+        kind: Kind::Text,
+        default: "",
+        reason: "What people call this member from now on; if empty, what the genesis file says. \
+                 The node tells the others.",
+        apply: |s, g| g.name_or_none().map(|v| s.advertise.name = v),
+    },
+    Setting {
+        key: "advertise.address",
+        kind: Kind::Text,
+        default: "",
+        reason: "Where the others find this member, `host:port`, for one that was moved; if empty, \
+                 where the genesis file says. The node tells the others.",
+        apply: |s, g| g.host_and_port_or_none().map(|v| s.advertise.address = v),
+    },
+    Setting {
+        key: "advertise.http_address",
+        kind: Kind::Text,
+        default: "",
+        reason: "The same for HTTP.",
+        apply: |s, g| g.host_and_port_or_none().map(|v| s.advertise.http_address = v),
+    },
+    Setting {
         key: "listen",
         kind: Kind::Address,
         default: "genesis",
-        reason: "Where QUIC listens for nodes and native clients. `genesis` is the address that \
-                 the genesis file gives this member; another one serves behind an address \
-                 translation.",
+        reason: "Where QUIC listens for nodes and native clients. `genesis` is where the others \
+                 look for this member: as it advertises, or as the genesis file says. Another \
+                 one serves behind an address translation.",
         apply: |s, g| g.address().map(|v| s.listen = v),
     },
     Setting {
@@ -357,12 +380,40 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        key: "timing.judged_down_after",
+        key: "timing.gossip_period",
         kind: Kind::Duration,
-        default: "5s",
-        reason: "A member without a connection this long after the start is judged down, and the \
-                 node becomes ready without it.",
-        apply: |s, g| g.duration(Duration::ZERO..=HOUR).map(|v| s.judged_down_after = v),
+        default: "1s",
+        reason: "How often one random other member is asked what it knows of members and buckets. \
+                 Changes are passed on at once; this makes up for what was lost.",
+        apply: |s, g| {
+            g.duration(Duration::from_millis(10)..=HOUR).map(|v| s.timing.gossip_period = v)
+        },
+    },
+    Setting {
+        key: "timing.probe_period",
+        kind: Kind::Duration,
+        default: "300ms",
+        reason: "How often one member is probed, so that failures are known to all within \
+                 seconds. The same on all members, as are the two that follow.",
+        apply: |s, g| {
+            g.duration(Duration::from_millis(10)..=seconds(60)).map(|v| s.timing.probe_period = v)
+        },
+    },
+    Setting {
+        key: "timing.probe_timeout",
+        kind: Kind::Duration,
+        default: "100ms",
+        reason: "How long the answer to a probe may take before other members are asked to try; at \
+                 most a third of the period is used. Well above a round trip.",
+        apply: |s, g| g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.probe_timeout = v),
+    },
+    Setting {
+        key: "timing.suspicion_min",
+        kind: Kind::Duration,
+        default: "1500ms",
+        reason: "The shortest time between a suspicion and the verdict that a member is down. \
+                 Longer, and members that stall are called down less often, and the dead later.",
+        apply: |s, g| g.duration(MILLISECOND..=HOUR).map(|v| s.timing.suspicion_min = v),
     },
     Setting {
         key: "timing.shutdown_grace",

@@ -14,6 +14,24 @@ fn every_default_is_understood_and_equal_to_the_machines_own() {
 }
 
 #[test]
+fn a_node_says_of_itself_what_the_genesis_says_unless_it_is_told_otherwise() {
+    let genesis = MemberInfo {
+        node: dynamo_types::NodeId(1),
+        name: "node-1".into(),
+        address: "old:7101".into(),
+        http_address: "old:8101".into(),
+        weight: 1,
+        zone: "z".into(),
+    };
+    let mut settings = Settings::defaults(Path::new("/"));
+    assert_eq!(settings.advertise.over(&genesis), Announcement::from(&genesis));
+    let given = Given { text: "new.host:7101", base: Path::new("/") };
+    (Setting::find("advertise.address").unwrap().apply)(&mut settings, given).unwrap();
+    let announced = settings.advertise.over(&genesis);
+    assert_eq!((&*announced.address, &*announced.name), ("new.host:7101", "node-1"));
+}
+
+#[test]
 fn keys_and_variables_are_unique() {
     let keys: BTreeSet<_> = SETTINGS.iter().map(|s| s.key).collect();
     let variables: BTreeSet<_> = SETTINGS.iter().map(Setting::variable).collect();
@@ -42,6 +60,9 @@ fn what_cannot_be_understood_is_refused_with_the_reason() {
         ("log.format", "xml", "neither `text` nor `json`"),
         ("http.insecure", "yes", "neither `true` nor `false`"),
         ("storage.cache_bytes", "1 TB", "not a size"),
+        ("advertise.address", "host", "not host:port"),
+        ("advertise.http_address", "host:0", "not host:port"),
+        ("advertise.name", "a\nb", "printable"),
     ] {
         let given = Given { text, base: Path::new("/") };
         let refused = (Setting::find(key).unwrap().apply)(&mut settings, given).unwrap_err();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use dynamo_messages::{Reply, Request};
 use dynamo_node::clock::Clock;
-use dynamo_node::http::{HttpFacts, HttpServer, HttpState, MemberName};
+use dynamo_node::http::{HttpFacts, HttpServer, HttpState, MemberNames};
 use dynamo_node::identity_files::ClusterSecret;
 use dynamo_node::input::{Input, NodeHandle, NodeStatus};
 use dynamo_node::metrics::NodeSources;
@@ -39,6 +39,16 @@ impl FakeNode {
         unreachable: Vec<NodeId>,
         answers: impl FnMut(Request) -> Option<Reply> + Send + 'static,
     ) -> Self {
+        let status = NodeStatus { unreachable, ..NodeStatus::default() };
+        Self::start_in(settings, status, answers)
+    }
+
+    /// A server whose machine is in this state.
+    pub(crate) fn start_in(
+        settings: &Settings,
+        status: NodeStatus,
+        answers: impl FnMut(Request) -> Option<Reply> + Send + 'static,
+    ) -> Self {
         let settings = settings.clone();
         let (started, has_started) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -47,10 +57,11 @@ impl FakeNode {
             runtime.block_on(async move {
                 let (handle, mut inputs) = NodeHandle::channel(16);
                 let sources = NodeSources { engine: None, transport: None };
-                let member = |i: u64| MemberName { node: NodeId(i), name: format!("node-{i}") };
+                let names = MemberNames::default();
+                (1..=3).for_each(|i| names.set(NodeId(i), format!("node-{i}")));
                 let facts = HttpFacts {
                     node: NodeId(1),
-                    members: (1..=3).map(member).collect(),
+                    names,
                     replication: Replication::new(3).unwrap(),
                     limits: settings.limits,
                     secret: ClusterSecret([7; 32]),
@@ -72,9 +83,7 @@ impl FakeNode {
                                 None => unanswered.push(answer),
                             },
                             Input::Status { answer } => {
-                                let unreachable = unreachable.clone();
-                                let status = NodeStatus { unreachable, ..NodeStatus::default() };
-                                drop(answer.send(status));
+                                drop(answer.send(status.clone()));
                             }
                             Input::Stop { .. } => return,
                         }

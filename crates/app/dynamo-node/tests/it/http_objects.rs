@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dynamo_messages::{
     ListPage, Mutation, ObjectReply, Options, Receipt, Reply, Request, SiblingReply,
 };
+use dynamo_node::input::NodeStatus;
 use dynamo_node::settings::Settings;
 use dynamo_types::{ActorId, Key, NodeId, WallTime};
 use dynamo_versioning::{Content, Dot};
@@ -222,20 +223,20 @@ fn requests_sent_in_one_go_are_answered_in_order() {
 
 #[test]
 fn a_node_is_ready_once_nobody_is_missing_or_those_missing_are_judged_down() {
-    let mut patient = settings();
-    patient.judged_down_after = std::time::Duration::from_secs(3600);
-    let node = FakeNode::start_with(&patient, vec![NodeId(2)], |_| None);
+    let unreachable = vec![NodeId(2), NodeId(3)];
+    let status = NodeStatus { unreachable, awaited: vec![NodeId(2)], ..NodeStatus::default() };
+    let node = FakeNode::start_in(&settings(), status.clone(), |_| None);
     let response = get(node.address, "/readyz");
     assert_eq!((response.status, response.problem().as_str()), (503, "not-ready"));
-    assert!(response.json()["detail"].as_str().unwrap().contains("node-2"));
+    let detail = response.json()["detail"].clone();
+    assert_eq!(detail, "no connection yet to node-2", "node-3 is judged down");
 
-    let mut hasty = settings();
-    hasty.judged_down_after = std::time::Duration::ZERO;
-    let node = FakeNode::start_with(&hasty, vec![NodeId(2)], |_| None);
+    let judged = NodeStatus { awaited: Vec::new(), ..status };
+    let node = FakeNode::start_in(&settings(), judged, |_| None);
     let response = get(node.address, "/readyz");
     assert_eq!((response.status, &response.json()["unreachable"][0]), (200, &"node-2".into()));
 
-    let node = FakeNode::start_with(&patient, Vec::new(), |_| None);
+    let node = FakeNode::start_in(&settings(), NodeStatus::default(), |_| None);
     assert_eq!(get(node.address, "/readyz").status, 200);
     node.state.begin_stopping();
     assert_eq!(get(node.address, "/readyz").problem(), "not-ready");

@@ -1,6 +1,6 @@
 //! Ends of processes, planned and not.
 
-use crate::cluster::{Cluster, try_get};
+use crate::cluster::{Cluster, try_get, until};
 use crate::http_client::{Connection, get, request};
 
 #[test]
@@ -69,6 +69,72 @@ fn a_full_disk_refuses_puts_and_goes_on_reading() {
     assert_eq!((put.status, put.problem().as_str()), (507, "storage-full"), "{put:?}");
     assert_eq!(get(cluster.http(2), "/v1/kv/b/k").body, b"v");
     assert_eq!(get(cluster.http(3), "/v1/kv/b/other").problem(), "no-such-object");
+}
+
+/// What a node says of a member: its place in `/v1/cluster`.
+fn member(cluster: &Cluster, at: usize, name: &str) -> Option<serde_json::Value> {
+    let view = try_get(cluster.http(at), "/v1/cluster").ok()?.json();
+    view["members"].as_array()?.iter().find(|member| member["name"] == name).cloned()
+}
+
+fn has(cluster: &Cluster, at: usize, name: &str, field: &str, value: &str) -> bool {
+    member(cluster, at, name).is_some_and(|member| member[field] == value)
+}
+
+#[test]
+fn a_node_that_was_moved_is_found_where_it_says() {
+    let mut cluster = Cluster::start(3);
+    for number in 1..=3 {
+        // Whoever has which id: some wait to be dialled, and have to dial themselves.
+        assert!(cluster.terminate(number).success());
+        let mut moved = cluster.quic(number);
+        moved.set_port(moved.port() + 10);
+        let config = cluster.path(&format!("node-{number}/dynamo.toml"));
+        let mut text = std::fs::read_to_string(&config).unwrap();
+        text.push_str(&format!("[advertise]\naddress = \"{moved}\"\nname = \"moved-{number}\"\n"));
+        std::fs::write(&config, text).unwrap();
+        cluster.run(number);
+        let (moved, name) = (moved.to_string(), format!("moved-{number}"));
+        for at in 1..=3 {
+            until(&format!("node {at} knows where node {number} is"), || {
+                has(&cluster, at, &name, "address", &moved)
+                    && member(&cluster, at, &name).is_some_and(|m| m["reachable"] == true)
+            });
+        }
+        cluster.wait_ready(number);
+    }
+    let put = request(cluster.http(1), "PUT", "/v1/kv/b/k?w=3", &[], Some(b"v"));
+    assert_eq!(put.status, 204, "{put:?}");
+    // It is written down: all start anew, and the genesis is wrong about each of them.
+    (1..=3).for_each(|number| cluster.kill(number));
+    (1..=3).for_each(|number| cluster.run(number));
+    (1..=3).for_each(|number| cluster.wait_ready(number));
+    assert_eq!(get(cluster.http(2), "/v1/kv/b/k?r=3").body, b"v");
+}
+
+#[test]
+fn what_is_thought_of_members_is_shown_and_a_start_does_not_wait_for_the_dead() {
+    let mut cluster = Cluster::start(3);
+    for name in ["node-1", "node-2", "node-3"] {
+        until(&format!("{name} is up"), || has(&cluster, 1, name, "liveness", "up"));
+    }
+    cluster.kill(3);
+    for at in 1..=2 {
+        until("it is missed", || has(&cluster, at, "node-3", "liveness", "down"));
+    }
+    let page = String::from_utf8(get(cluster.http(1), "/metrics").body).unwrap();
+    for line in ["dynamo_members{liveness=\"up\"} 2", "dynamo_members{liveness=\"down\"} 1"] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
+    cluster.kill(1);
+    cluster.run(1);
+    cluster.wait_ready(1);
+    assert_eq!(get(cluster.http(1), "/readyz").json()["unreachable"][0], "node-3");
+    cluster.run(3);
+    cluster.wait_ready(3);
+    until("it is back", || has(&cluster, 2, "node-3", "liveness", "up"));
+    let log = cluster.log(2);
+    assert!(log.contains("liveness=\"down\"") && log.contains("liveness=\"up\""), "{log}");
 }
 
 #[test]

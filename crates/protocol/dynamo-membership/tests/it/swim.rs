@@ -204,6 +204,18 @@ fn a_member_that_never_answered_is_down() {
 }
 
 #[test]
+fn a_member_that_the_others_call_down_is_down_for_a_newcomer_too() {
+    let mut world = settled(4, Weather::default(), 20);
+    world.kill(1);
+    assert!(world.run_until(seconds(10), World::all_agree).is_some());
+    let mut world = world.without_memory(&[0]);
+    assert_eq!(world.machine(0).liveness(node(1)), Liveness::Unknown);
+    assert!(world.run_until(seconds(10), World::all_agree).is_some(), "it stays unknown");
+    world.start(1);
+    assert!(world.run_until(seconds(10), World::all_agree).is_some());
+}
+
+#[test]
 fn who_is_no_member_any_more_is_neither_heard_nor_spoken_of() {
     let mut world = settled(4, Weather::default(), 15);
     for place in [0, 1, 2] {
