@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dynamo_types::Instant;
+use dynamo_messages::Receipt;
+use dynamo_types::{Durability, Instant};
 use dynamo_versioning::{Dot, Hlc};
 
 use crate::causality::Ancestry;
-use crate::history::{History, HostIndex, KeyIndex, WriteId};
+use crate::history::{History, HostIndex, KeyIndex, Write, WriteId};
 
 /// A version as a disk holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,9 @@ pub struct Evidence {
     pub power_losses: Vec<(Instant, HostIndex)>,
     /// When a node lost all that its disk held, or all that it held since some earlier time.
     pub lost_disks: Vec<(Instant, HostIndex)>,
+    /// Those of the lost disks in whose place an older state of the same disk came: the node does
+    /// not see that.
+    pub rollbacks: Vec<(Instant, HostIndex)>,
     /// When a node's wall clock jumped ahead by more than puts are remembered for retries.
     pub forgetting_jumps: Vec<(Instant, HostIndex)>,
     /// What reading again did.
@@ -134,7 +138,7 @@ impl Evidence {
     /// Whether faults may have cost every copy that an acknowledgement named: what was not synced
     /// when power was lost, and one copy for each lost disk.
     #[must_use]
-    pub fn may_be_lost(&self, write: &Write, receipt: &Receipt) -> bool {
+    pub fn may_be_lost(&self, write: &Write, receipt: Receipt) -> bool {
         let after = |losses: &[(Instant, HostIndex)]| {
             losses.iter().filter(|(at, _)| *at >= write.invoked).count()
         };

@@ -167,6 +167,8 @@ pub(crate) struct Host {
     /// What the process's own clock showed when the run began.
     monotonic_base: u64,
     dies_mid_turn: bool,
+    /// The shell knows that the disk was lost, and the node has not noted it yet.
+    disk_lost: bool,
     /// How often it came up with another address.
     moves: u32,
     /// Where its shell was told that the members are.

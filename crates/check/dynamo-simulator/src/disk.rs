@@ -70,6 +70,8 @@ pub struct Disk {
     queued: VecDeque<PendingStore>,
     under_way: Vec<PendingStore>,
     damaged: BTreeSet<RowKey>,
+    /// A copy that was put aside.
+    old: Option<BTreeMap<RowKey, Bytes>>,
     stopped: bool,
     /// Everything takes this many times as long.
     pub slowness: u32,
@@ -94,6 +96,7 @@ impl Disk {
             queued: VecDeque::new(),
             under_way: Vec::new(),
             damaged: BTreeSet::new(),
+            old: None,
             stopped: false,
             slowness: 1,
             full: false,
@@ -235,6 +238,35 @@ impl Disk {
         self.stopped = false;
         self.fail_next_sync = false;
         unreported
+    }
+
+    /// Puts a copy of what is durable aside.
+    pub fn put_aside(&mut self) {
+        self.old = Some(self.durable.clone());
+    }
+
+    /// Whether a copy was put aside.
+    #[must_use]
+    pub fn has_old(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// Loses all rows.
+    pub fn wipe(&mut self) {
+        self.replace_by(BTreeMap::new());
+    }
+
+    /// Has the rows of the copy that was put aside, and no others.
+    pub fn roll_back(&mut self) {
+        let old = self.old.take().unwrap_or_default();
+        self.replace_by(old);
+    }
+
+    fn replace_by(&mut self, rows: BTreeMap<RowKey, Bytes>) {
+        self.visible = rows.clone();
+        self.durable = rows;
+        self.unsynced.clear();
+        self.damaged.clear();
     }
 
     /// Makes a row unreadable; false if there is no such row.

@@ -54,6 +54,10 @@ markers! {
     SyncFailed = "failed sync", at_least 50;
     /// A row was damaged.
     RowDamaged = "damaged row", at_least 50;
+    /// A disk was lost with all that it held.
+    DiskLost = "lost disk", at_least 100;
+    /// A disk was replaced by an older state of itself.
+    DiskRolledBack = "older disk", at_least 50;
     /// A store was refused because the disk was full.
     StoreRefused = "store refused", at_least 50;
     /// A load found a damaged row.

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use dynamo_checker::evidence::{HeldRecord, HeldVersion, Minted};
 use dynamo_checker::history::{HostIndex, KeyIndex, WriteId};
 use dynamo_checker::value;
+use dynamo_protocol::Column;
 use dynamo_types::{ActorId, Instant, PartitionId};
-use dynamo_versioning::{Content, Dot, Record, Sibling};
+use dynamo_versioning::{Content, Dot, Record, Sibling, StoredRecord};
+
+use crate::disk::Disk;
 
 /// What was seen of dots and writes.
 #[derive(Debug, Default)]
@@ -100,6 +103,16 @@ impl Observer {
         let tombstones = record.siblings().iter().filter(|sibling| sibling.is_tombstone());
         let writes = tombstones.filter_map(|sibling| WriteId::of_request(sibling.request));
         self.tombstones.insert((host, row), writes.collect());
+    }
+
+    /// A node's disk holds other rows than it held.
+    pub fn disk_replaced(&mut self, host: HostIndex, disk: &Disk) {
+        self.tombstones.retain(|(of, _), _| *of != host);
+        for (row, value) in disk.rows(Column::Objects) {
+            if let Some(stored) = value.and_then(|value| StoredRecord::decode(value).ok()) {
+                self.holds(host, row.clone(), &stored.record);
+            }
+        }
     }
 
     /// A node removed a row of its own.

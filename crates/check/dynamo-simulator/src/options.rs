@@ -47,11 +47,15 @@ pub enum FaultClass {
     DamagedRow,
     /// No fault, but something that may happen amid them: an operator sets a bucket.
     OperatorSetsBucket,
+    /// A node comes back with an empty disk.
+    LostDisk,
+    /// A node comes back with an old state of its disk.
+    OldDisk,
 }
 
 impl FaultClass {
     /// All classes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Crash,
         Self::CrashMidTurn,
         Self::PowerCut,
@@ -67,6 +71,8 @@ impl FaultClass {
         Self::FailedSync,
         Self::DamagedRow,
         Self::OperatorSetsBucket,
+        Self::LostDisk,
+        Self::OldDisk,
     ];
 }
 

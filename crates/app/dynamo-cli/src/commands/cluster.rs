@@ -63,7 +63,16 @@ pub(super) async fn cluster(
         ]
     };
     let head = [
-        "name", "id", "state", "reachable", "liveness", "weight", "zone", "share", "address", "http",
+        "name",
+        "id",
+        "state",
+        "reachable",
+        "liveness",
+        "weight",
+        "zone",
+        "share",
+        "address",
+        "http",
     ];
     output::table(&head, &view.members.iter().map(row).collect::<Vec<_>>())?;
     Ok(ExitCode::SUCCESS)

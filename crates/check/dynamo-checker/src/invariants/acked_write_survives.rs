@@ -67,6 +67,7 @@ mod tests {
     use super::super::examples::{Example, KEY, REPLICAS};
     use super::*;
     use crate::evidence::HeldRecord;
+    use dynamo_types::Durability;
     use dynamo_types::Instant;
 
     #[test]

@@ -74,7 +74,10 @@ fn check_reads(evidence: &Evidence, key: KeyIndex) -> Result<u64, Violation> {
             let copies = usize::from(receipt.copies.saturating_sub(receipt.hints));
             let overlap = copies + usize::from(read.r) > facts.replicas.len();
             let before = write.ended.is_some_and(|ended| ended < read.invoked);
-            if !overlap || !before || write.kind != WriteKind::Value {
+            // An older disk cannot know what it lacks before it has heard from the others.
+            let forgotten = evidence.may_be_lost(write, *receipt)
+                || evidence.rollbacks.iter().any(|(at, _)| *at >= write.invoked);
+            if !overlap || !before || forgotten || write.kind != WriteKind::Value {
                 continue;
             }
             checked += 1;

@@ -165,6 +165,8 @@ impl Cluster {
             }
             FaultClass::DamagedRow => self.damage(host),
             FaultClass::OperatorSetsBucket => self.operator_sets_bucket(host),
+            FaultClass::LostDisk => self.lose_disk(host),
+            FaultClass::OldDisk => self.roll_disk_back(host),
         }
     }
 
@@ -185,9 +187,53 @@ impl Cluster {
         self.end_after(spell, FaultEnd::Resume(host));
     }
 
+    /// Disks are lost or damaged one at a time: what two of them cost, no w of two would survive.
+    fn media_have_failed(&self) -> bool {
+        !self.evidence.lost_disks.is_empty()
+            || self.history.keys.iter().any(|key| key.damaged_rows > 0)
+    }
+
+    /// A node dies and comes back with an empty disk.
+    fn lose_disk(&mut self, host: HostIndex) {
+        if self.media_have_failed() || !self.crash(host, Crash::Power) {
+            return;
+        }
+        self.markers.hit(Marker::DiskLost);
+        let now = self.now;
+        self.evidence.lost_disks.push((now, host));
+        let state = self.host(host);
+        state.disk.wipe();
+        state.disk_lost = true;
+        self.observer.disk_replaced(host, &self.hosts[host.index()].disk);
+    }
+
+    /// Puts a copy of a disk aside, and another time has the node come back with that.
+    fn roll_disk_back(&mut self, host: HostIndex) {
+        if self.media_have_failed() {
+            return;
+        }
+        let old = self.host_indices().find(|host| self.hosts[host.index()].disk.has_old());
+        let Some(host) = old else {
+            self.host(host).disk.put_aside();
+            return;
+        };
+        if !self.crash(host, Crash::Power) {
+            return;
+        }
+        self.markers.hit(Marker::DiskRolledBack);
+        let now = self.now;
+        self.evidence.lost_disks.push((now, host));
+        self.evidence.rollbacks.push((now, host));
+        self.host(host).disk.roll_back();
+        self.observer.disk_replaced(host, &self.hosts[host.index()].disk);
+    }
+
     /// Damages a row, within what promise 1 allows: one copy of a key whose writes all want two
     /// synced copies, once in a run.
     fn damage(&mut self, host: HostIndex) {
+        if !self.evidence.lost_disks.is_empty() {
+            return;
+        }
         let candidates: Vec<_> = self
             .history
             .key_indices()
@@ -306,7 +352,7 @@ impl Cluster {
         state.monotonic_base = monotonic_base;
         let meta = state.disk.rows(Column::Meta);
         let meta = meta.map(|(key, value)| (key.clone(), value.cloned())).collect();
-        let mut recovered = Recovered { meta, ..Recovered::default() };
+        let mut recovered = Recovered { meta, incomplete: state.disk_lost, ..Recovered::default() };
         for (key, value) in state.disk.rows(Column::Hints) {
             recovered.count_hint(key, value.map_or(0, Bytes::len));
         }

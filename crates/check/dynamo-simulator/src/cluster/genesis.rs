@@ -214,6 +214,7 @@ fn host(options: &SeedOptions, index: usize, id: NodeId) -> Host {
         },
         monotonic_base: 0,
         dies_mid_turn: false,
+        disk_lost: false,
         moves: 0,
         addresses: BTreeMap::new(),
     }

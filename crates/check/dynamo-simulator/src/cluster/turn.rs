@@ -148,7 +148,7 @@ impl Cluster {
                     self.schedule(delay, Happening::Committed { host, process });
                 }
             }
-            Effect::IncompletenessRecorded => {}
+            Effect::IncompletenessRecorded => self.host(host).disk_lost = false,
             Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
                 let limits = (index(rows_max), index(bytes_max));
                 let delay = self.host(host).disk.load_delay().unwrap_or_default();
@@ -367,7 +367,7 @@ fn effect_kind(effect: &Effect) -> u64 {
         Effect::Load { load, .. } => mix(3, load.0, 0),
         Effect::Store { store, writes, .. } => mix(4, store.0, writes.len() as u64),
         Effect::Scan { scan, .. } => mix(5, scan.0, 0),
-        Effect::IncompletenessRecorded => mix(6, 0, 0),
+        Effect::IncompletenessRecorded => mix(9, 0, 0),
     }
 }
 

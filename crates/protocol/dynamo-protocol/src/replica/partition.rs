@@ -108,7 +108,8 @@ impl Partition {
     /// already.
     pub(super) fn begin_incomplete(&mut self) -> bool {
         let begins = self.incomplete.is_none();
-        self.clock = DotClock::new();
+        // What was collected stays so: contexts that were cut short rest on it.
+        self.clock.dots = DotSet::new();
         self.durable = None;
         self.mint.raise_floor();
         self.incomplete = Some(Incomplete {
@@ -144,15 +145,12 @@ impl Partition {
 
     /// Ends being incomplete once every other member was asked.
     fn end_incomplete(&mut self) -> bool {
-        let Some(incomplete) = &mut self.incomplete else { return false };
-        if !incomplete.waiting.is_empty() {
-            return false;
-        }
-        let learned = core::mem::take(&mut incomplete.learned);
+        let ended = self.incomplete.take_if(|incomplete| incomplete.waiting.is_empty());
         // The clock holds what was stored since the copy became incomplete.
-        self.clock.join(&learned);
-        self.incomplete = None;
-        true
+        ended.is_some_and(|ended| {
+            self.clock.join(&ended.learned);
+            true
+        })
     }
 }
 

@@ -229,7 +229,12 @@ impl Replica {
                 Job::Collect => self.collect(at, &key.name, &mut after, &mut turn, counters),
                 // The row is deleted, if it is still none that can be read.
                 Job::DropRotten => turn.changed |= after.stored.record.is_empty(),
-                Job::DropVersions(dots) => self.drop_versions(at, &mut after, &dots, &mut turn),
+                Job::DropVersions(dots) => {
+                    // A copy that has become complete since would take the loss for a replacement.
+                    if !self.partitions.get_mut(at.partition).is_complete() {
+                        drop_versions(&mut after, dots.into_iter(), &mut turn);
+                    }
+                }
             }
         }
         if turn.lost {
@@ -355,20 +360,6 @@ impl Replica {
         let collected =
             partition.is_complete().then(|| collected_of(record, &partition.clock, dots));
         self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
-    }
-
-    /// Other members have collected these versions: an incomplete copy drops what is left of them.
-    fn drop_versions(&mut self, at: At, held: &mut Held, dots: &[Dot], turn: &mut SlotTurn) {
-        if self.partitions.get_mut(at.partition).is_complete() {
-            return;
-        }
-        for dot in dots {
-            turn.changed |= held.stored.record.sibling(*dot).is_some();
-            held.stored.record.forget(*dot);
-        }
-        if held.stored.record.siblings().is_empty() {
-            held.stored = StoredRecord::default();
-        }
     }
 
     /// The target has the hint. It goes only if it still is what was sent (history 7).
@@ -516,6 +507,17 @@ impl Replica {
         for reply_to in turn.awaiting {
             self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
         }
+    }
+}
+
+/// Forgets versions as if they had never come.
+fn drop_versions(held: &mut Held, dots: impl Iterator<Item = Dot>, turn: &mut SlotTurn) {
+    for dot in dots {
+        turn.changed |= held.stored.record.sibling(dot).is_some();
+        held.stored.record.forget(dot);
+    }
+    if held.stored.record.siblings().is_empty() {
+        held.stored = StoredRecord::default();
     }
 }
 
