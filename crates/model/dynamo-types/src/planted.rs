@@ -4,8 +4,19 @@
 //! directory of its own. In every other build [`planted`] is a constant `false`, so the mistake is
 //! not in the program at all.
 
+/// Who finds a planted bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finder {
+    /// The simulator, within a few hundred seeds.
+    Simulator,
+    /// The tests of dynamo-repair, whose histories it decides in a few steps.
+    RepairTests,
+    /// Nobody yet: it takes a coincidence that no workload of ours brings about.
+    Nobody,
+}
+
 macro_rules! planted_bugs {
-    ($($(#[$doc:meta])* $bug:ident = $name:literal,)*) => {
+    ($($(#[$doc:meta])* $bug:ident = $name:literal by $finder:ident,)*) => {
         /// A mistake that can be switched on.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum PlantedBug { $($(#[$doc])* $bug,)* }
@@ -19,49 +30,55 @@ macro_rules! planted_bugs {
             pub fn name(self) -> &'static str {
                 match self { $(Self::$bug => $name,)* }
             }
+
+            /// Who must find it.
+            #[must_use]
+            pub fn finder(self) -> Finder {
+                match self { $(Self::$bug => Finder::$finder,)* }
+            }
         }
     };
 }
 
 planted_bugs! {
     /// A replica acknowledges a write before its store is synced.
-    AckBeforeSync = "ack_before_sync",
+    AckBeforeSync = "ack_before_sync" by Simulator,
     /// A coordinator extends an interval that an earlier process or a lost record left behind.
-    ExtendAfterRestart = "extend_after_restart",
+    ExtendAfterRestart = "extend_after_restart" by Simulator,
     /// Merge keeps only the last write.
-    LwwInMerge = "lww_in_merge",
+    LwwInMerge = "lww_in_merge" by Simulator,
     /// A replica write is merged outside the key's slot.
-    MergeWithoutSlot = "merge_without_slot",
+    MergeWithoutSlot = "merge_without_slot" by Simulator,
     /// A put's reply covers everything the coordinator holds, seen by the client or not.
-    PutReplyCoversTooMuch = "put_reply_covers_too_much",
+    PutReplyCoversTooMuch = "put_reply_covers_too_much" by Simulator,
     /// A retry mints a second version.
-    RetryMintsAgain = "retry_mints_again",
+    RetryMintsAgain = "retry_mints_again" by Simulator,
     /// The delayed rule drops an obsolete version but keeps its dot in the message's context.
-    DelayedFilterKeepsContext = "delayed_filter_keeps_ctx",
+    DelayedFilterKeepsContext = "delayed_filter_keeps_ctx" by Simulator,
     /// A timeout after a send is reported as a definite failure.
-    TimeoutIsFailure = "timeout_is_failure",
+    TimeoutIsFailure = "timeout_is_failure" by Simulator,
     /// A recovered node starts its counters again under its old actor.
-    ActorReusedAfterRestart = "actor_reused_after_restart",
+    ActorReusedAfterRestart = "actor_reused_after_restart" by Simulator,
     /// A member's copy and the hint for that member count as two copies.
-    HintAndOwnCopyCountTwice = "hint_and_own_copy_count_twice",
+    HintAndOwnCopyCountTwice = "hint_and_own_copy_count_twice" by Simulator,
     /// A get shows what one replica or hint has, without asking another one whether it was deleted.
-    HintsReadWithoutAsking = "hints_read_without_asking",
+    HintsReadWithoutAsking = "hints_read_without_asking" by Nobody,
     /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
-    HintRemovedUnseen = "hint_removed_unseen",
+    HintRemovedUnseen = "hint_removed_unseen" by Nobody,
     /// What this node has incorporated is collected without waiting for the others' reports.
-    CollectWithoutReports = "collect_without_reports",
+    CollectWithoutReports = "collect_without_reports" by Simulator,
     /// A deleted record is collected when its tombstone is known everywhere, whatever it replaced.
-    CollectDotsOnly = "collect_dots_only",
+    CollectDotsOnly = "collect_dots_only" by Nobody,
     /// The live clock is reported, not that of the last synced checkpoint.
-    ReportBeforeSync = "report_before_sync",
+    ReportBeforeSync = "report_before_sync" by Nobody,
     /// A replica that lost something goes on as if it were complete.
-    DamageLeavesComplete = "damage_leaves_complete",
+    DamageLeavesComplete = "damage_leaves_complete" by Simulator,
     /// Clocks are joined after an exchange that left something out.
-    PartialExchangeJoinsClocks = "partial_exchange_joins_clocks",
+    PartialExchangeJoinsClocks = "partial_exchange_joins_clocks" by RepairTests,
     /// Of two details of a member, gossip keeps those that were set earlier.
-    GossipKeepsOlderDetails = "gossip_keeps_older_details",
+    GossipKeepsOlderDetails = "gossip_keeps_older_details" by Simulator,
     /// Who was judged down stays so, though it refuted.
-    DownStaysDown = "down_stays_down",
+    DownStaysDown = "down_stays_down" by Simulator,
 }
 
 #[cfg(planted_bugs)]

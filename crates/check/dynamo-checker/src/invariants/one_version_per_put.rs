@@ -63,7 +63,12 @@ fn unexcused(evidence: &Evidence, id: WriteId, write: &Write, again: &Minted) ->
         .forgetting_jumps
         .iter()
         .any(|(at, host)| replicas.contains(host) && write.invoked <= *at && *at <= again.at);
-    (known_everywhere && !forgotten && !expired).then(|| {
+    // What a node remembers of puts is on its disk.
+    let lost = evidence
+        .lost_disks
+        .iter()
+        .any(|(at, host)| *host == again.by && write.invoked <= *at && *at <= again.at);
+    (known_everywhere && !forgotten && !expired && !lost).then(|| {
         format!("{id} was minted again as {again:?} although all of {replicas:?} had stored it")
     })
 }
