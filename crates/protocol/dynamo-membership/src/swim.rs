@@ -274,13 +274,23 @@ impl Swim {
             &rewritten[..]
         };
         let understood = self.run(now, |detector, runtime| detector.handle_data(body, runtime));
+        let src = datagram.header.src;
+        if self.is_suspect(src) {
+            // It is alive and does not know what is said of it. Who began the suspicion may have
+            // died since, and nobody else passes a verdict.
+            self.alarms.set(now, Duration::ZERO, Alarm::Remind(src));
+        }
         if datagram.header.dst.incarnation < own.incarnation && !self.is_stopping {
             // Whoever speaks to a former life has missed the news of this one, and would take its
             // silence for death.
-            let src = datagram.header.src;
             self.run(now, |detector, runtime| detector.announce(src, runtime));
         }
         if understood { Ok(()) } else { Err(SwimRefusal::Nonsense) }
+    }
+
+    fn is_suspect(&self, life: SwimIdentity) -> bool {
+        let mut known = self.detector.iter_members();
+        known.any(|member| *member.id() == life && member.state() == State::Suspect)
     }
 
     /// The life of a member that is known here, if it is a later one than this.

@@ -50,6 +50,34 @@ fn datagram() -> impl Strategy<Value = Datagram> {
     )
 }
 
+#[test]
+fn a_suspect_that_is_heard_from_is_told_although_others_suspect_it() {
+    let life = |node| SwimIdentity { node: NodeId(node), incarnation: 5 };
+    let mut swim = Swim::new(SwimConfig::default(), life(1), 7);
+    let now = Instant::ZERO;
+    swim.handle(now, SwimEvent::Members((1..=3).map(NodeId).collect()));
+    let say = |swim: &mut Swim, node: u64, message, news| {
+        let header = Header { src: life(node), src_incarnation: 0, dst: life(1), message };
+        let bytes = seal(&Datagram { header, news }.write().expect("little news"));
+        swim.handle(now, SwimEvent::Datagram { from: NodeId(node), bytes });
+    };
+    say(&mut swim, 2, Message::Gossip, Vec::new());
+    let news = alloc::vec![Member::new(life(2), 0, State::Suspect)];
+    say(&mut swim, 3, Message::Gossip, news.clone());
+    assert_eq!(swim.liveness(NodeId(2)), Liveness::Suspect);
+    while swim.poll_effect().is_some() {}
+    say(&mut swim, 2, Message::Ping(9), Vec::new());
+    swim.handle_timeout(now);
+    let mut told = false;
+    while let Some(effect) = swim.poll_effect() {
+        if let SwimEffect::Send { to: NodeId(2), bytes } = effect {
+            let read = Datagram::read(datagram::open(&bytes).expect("sealed")).expect("sound");
+            told |= matches!(read.header.message, Message::Ping(_)) && read.news == news;
+        }
+    }
+    assert!(told, "its answer would refute");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
