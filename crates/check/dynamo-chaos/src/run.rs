@@ -83,7 +83,7 @@ pub struct RunReport {
 pub async fn run(options: &RunOptions) -> Result<RunReport> {
     let clock = RunClock::start();
     let journal = Journal::new(clock);
-    let workload = Arc::new(Workload::draw(options.seed));
+    let workload = Arc::new(Workload::draw(options.seed, options.wipes));
     let mut random = Stream::new(options.seed, "nodes");
     let knobs: Vec<NodeKnobs> = nodes().map(|_| NodeKnobs::draw(&mut random)).collect();
     let (program, directory): (&Path, &Path) = (&options.program, &options.directory);
@@ -104,12 +104,17 @@ pub async fn run(options: &RunOptions) -> Result<RunReport> {
     for session in start_sessions(options, &cluster, &workload, &recorder).await? {
         sessions.spawn(session.run(stopped.clone()));
     }
-    let hurt = hurt(options, &mut cluster, &journal).await;
+    let mut hurt = hurt(options, &mut cluster, &journal).await;
+    // They end while the last faults last, or their reads would repair what nodes should repair.
     stop.send_replace(true);
     while let Some(ended) = sessions.join_next().await {
         ended.context("a client broke off")?;
     }
     journal.note("clients ended");
+    if hurt.is_ok() {
+        hurt = heal(&mut cluster).await;
+    }
+    journal.note("healed");
 
     let mut report = RunReport {
         judgement: Judgement {
@@ -201,23 +206,25 @@ async fn start_sessions(
     Ok(sessions)
 }
 
-/// Lets the nemeses work for the time of the run, then heals: all links, all processes.
+/// Lets the nemeses work for the time of the run.
 async fn hurt(options: &RunOptions, cluster: &mut Cluster, journal: &Journal) -> Result<()> {
     let until = clock::now() + options.time;
     let mut process_faults = options.scenario.process.to_vec();
     if options.wipes && !process_faults.is_empty() {
         process_faults.push(ProcessFault::Wipe);
     }
-    let proxy = cluster.proxy();
-    let network = NetworkNemesis::new(proxy.clone(), options.seed, journal.clone());
+    let network = NetworkNemesis::new(cluster.proxy(), options.seed, journal.clone());
     let processes = ProcessNemesis::new(cluster, options.seed, journal.clone());
     let ((), hurt) = tokio::join!(
         network.run(options.scenario.network, until),
         processes.run(&process_faults, until)
     );
-    proxy.heal();
-    journal.note("healed");
-    hurt?;
+    hurt
+}
+
+/// Heals all links and all processes.
+async fn heal(cluster: &mut Cluster) -> Result<()> {
+    cluster.proxy().heal();
     for node in nodes().filter(|node| cluster.is_paused(*node)).collect::<Vec<_>>() {
         cluster.resume(node)?;
     }

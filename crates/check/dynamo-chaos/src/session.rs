@@ -131,14 +131,16 @@ impl Session {
     }
 
     fn draw_query(&mut self, any_quorum: bool) -> Query {
-        let quorum = |random: &mut Stream| {
+        let quorum = |random: &mut Stream, least: u8| {
             let any = any_quorum && random.chance(250);
-            any.then(|| u8::try_from(random.between(1, REPLICATION.into())).expect("at most N"))
+            let drawn = any.then(|| random.between(least.into(), REPLICATION.into()));
+            drawn.map(|drawn| u8::try_from(drawn).expect("at most N"))
         };
+        let w_min = self.workload.w_min;
         let random = &mut self.random;
         Query {
-            r: quorum(random),
-            w: quorum(random),
+            r: quorum(random, 1),
+            w: quorum(random, w_min),
             strict: random.chance(100),
             timeout_ms: random
                 .chance(300)

@@ -3,7 +3,7 @@
 use dynamo_checker::history::{HostIndex, KeyFacts, KeyIndex};
 use dynamo_simulator::random::Stream;
 use dynamo_simulator::workload::{WorkloadBucket, buckets};
-use dynamo_types::{Key, ObjectName, Reconciliation, Replication};
+use dynamo_types::{Durability, Key, ObjectName, Reconciliation, Replication};
 
 use crate::cluster::REPLICATION;
 
@@ -22,21 +22,33 @@ const ANY_QUORUM_REST: u16 = 1;
 pub struct Workload {
     /// The buckets.
     pub buckets: Vec<WorkloadBucket>,
+    /// The least w that any write has.
+    pub w_min: u8,
     keys: Vec<ObjectName>,
 }
 
 impl Workload {
     /// The buckets and keys of a seed.
+    ///
+    /// Where a disk may be destroyed, every write wants two copies on disk: an acknowledged write
+    /// survives while fewer than w of its disks are destroyed.
     #[must_use]
-    pub fn draw(seed: u64) -> Self {
+    pub fn draw(seed: u64, disks_are_destroyed: bool) -> Self {
         let n = Replication::new(REPLICATION).expect("N is between 1 and 7");
-        let buckets = buckets(n, &mut Stream::new(seed, "buckets"));
+        let mut buckets = buckets(n, &mut Stream::new(seed, "buckets"));
+        let w_min = if disks_are_destroyed { 2 } else { 1 };
+        for of in &mut buckets {
+            of.settings.w = of.settings.w.max(w_min);
+            if disks_are_destroyed {
+                of.settings.durability = Durability::Synced;
+            }
+        }
         let key = |of: &WorkloadBucket, within: u16| ObjectName {
             bucket: of.bucket.clone(),
             key: Key::new(format!("key-{within}")).expect("a short key"),
         };
         let keys = buckets.iter().flat_map(|of| (0..KEYS_PER_BUCKET).map(move |i| key(of, i)));
-        Self { keys: keys.collect(), buckets }
+        Self { keys: keys.collect(), w_min, buckets }
     }
 
     /// All keys in order.

@@ -8,6 +8,7 @@ use dynamo_simulator::random::Stream;
 use tokio::time::Instant as Deadline;
 
 use super::{Journal, calm, draw_nodes, last};
+use crate::clock;
 use crate::cluster::nodes;
 use crate::proxy::{Proxy, Rule};
 use crate::scenario::NetworkFault;
@@ -31,7 +32,7 @@ impl NetworkNemesis {
         Self { proxy, random: Stream::new(seed, "network faults"), journal }
     }
 
-    /// Hurts the network in one way after the other until the time is up, and heals it.
+    /// Hurts the network in one way after the other until the time is up, and leaves it as it is.
     pub async fn run(mut self, faults: &[NetworkFault], until: Deadline) {
         while !faults.is_empty() && calm(&mut self.random, until).await {
             let fault = *self.random.pick(faults);
@@ -39,8 +40,10 @@ impl NetworkNemesis {
             let time = self.random.duration_by_magnitude(LASTS.0, LASTS.1);
             self.journal.fault(name, &format!("{what} for {time:?}"));
             last(time, until).await;
-            self.proxy.heal();
-            self.journal.note("the network is whole");
+            if clock::now() < until {
+                self.proxy.heal();
+                self.journal.note("the network is whole");
+            }
         }
     }
 

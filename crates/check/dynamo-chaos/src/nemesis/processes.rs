@@ -25,17 +25,22 @@ pub struct ProcessNemesis<'a> {
     cluster: &'a mut Cluster,
     random: Stream,
     journal: Journal,
+    /// Whose disk may be destroyed: one only, however often, since two copies are on disk of every
+    /// acknowledged write.
+    victim: HostIndex,
 }
 
 impl<'a> ProcessNemesis<'a> {
     /// A nemesis that has done nothing yet.
     #[must_use]
     pub fn new(cluster: &'a mut Cluster, seed: u64, journal: Journal) -> Self {
-        Self { cluster, random: Stream::new(seed, "process faults"), journal }
+        let mut random = Stream::new(seed, "process faults");
+        let victim = draw_nodes(&mut random, 1)[0];
+        Self { cluster, random, journal, victim }
     }
 
-    /// Hurts one process after the other until the time is up. Without faults it only looks whether
-    /// all nodes run.
+    /// Hurts one process after the other until the time is up, and leaves the last one hurt. Without
+    /// faults it only looks whether all nodes run.
     ///
     /// # Errors
     /// A node ended by itself, or does not start.
@@ -88,9 +93,21 @@ impl<'a> ProcessNemesis<'a> {
         self.journal.killed(which);
         self.cluster.kill(which)?;
         self.journal.killed(which);
+        self.start_after(which, down, until).await
+    }
+
+    /// Starts nodes again after a while. If the time is up by then, they stay dead until all is healed.
+    async fn start_after(
+        &mut self,
+        which: &[HostIndex],
+        down: Duration,
+        until: Deadline,
+    ) -> Result<()> {
         last(down, until).await;
-        self.cluster.start(which).await?;
-        self.journal.note(&format!("{which:?} listening again"));
+        if clock::now() < until {
+            self.cluster.start(which).await?;
+            self.journal.note(&format!("{which:?} listening again"));
+        }
         Ok(())
     }
 
@@ -102,10 +119,12 @@ impl<'a> ProcessNemesis<'a> {
             self.cluster.pause(*node)?;
         }
         last(time, until).await;
-        for node in &which {
-            self.cluster.resume(*node)?;
+        if clock::now() < until {
+            for node in &which {
+                self.cluster.resume(*node)?;
+            }
+            self.journal.note(&format!("{which:?} going on"));
         }
-        self.journal.note(&format!("{which:?} going on"));
         Ok(())
     }
 
@@ -122,16 +141,13 @@ impl<'a> ProcessNemesis<'a> {
     }
 
     async fn wipe(&mut self, until: Deadline) -> Result<()> {
-        let which = draw_nodes(&mut self.random, 1);
+        let which = [self.victim];
         let down = self.random.duration_by_magnitude(DOWN.0, DOWN.1);
         self.journal.fault("wipe", &format!("{which:?} killed and wiped"));
         self.journal.killed(&which);
         self.cluster.kill(&which)?;
         self.journal.killed(&which);
-        for node in &which {
-            self.cluster.wipe(*node)?;
-        }
-        last(down, until).await;
-        self.cluster.start(&which).await
+        self.cluster.wipe(self.victim)?;
+        self.start_after(&which, down, until).await
     }
 }

@@ -212,7 +212,7 @@ mod tests {
         };
         let recorder = Recorder::new(RunClock::start(), secrets);
         let way = Way::Http(HttpClient::default(), HttpAddresses::default());
-        Session::new(1, 7, way, Arc::new(Workload::draw(7)), recorder)
+        Session::new(1, 7, way, Arc::new(Workload::draw(7, false)), recorder)
     }
 
     fn problem(kind: &str) -> Result<Answer, NoAnswer> {
