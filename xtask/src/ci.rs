@@ -88,7 +88,8 @@ fn planted_bugs(workspace: &Workspace) -> Result<()> {
         expect_found_within: Some(PLANTED_WITHIN),
         ..SimulateOptions::default()
     };
-    simulate::run(workspace, &options)
+    simulate::run(workspace, &options)?;
+    simulate::test_with_planted_bugs(workspace, "dynamo-repair")
 }
 
 fn summary(ran: &[(&str, Duration, bool)], planned: usize) -> Vec<Vec<String>> {

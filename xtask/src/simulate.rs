@@ -93,15 +93,26 @@ fn replayed(what: &str) -> Result<String> {
     }
 }
 
+/// Runs a crate's own tests in a build that holds the planted bugs.
+pub(crate) fn test_with_planted_bugs(workspace: &Workspace, package: &str) -> Result<()> {
+    let mut cargo = with_planted_bugs(workspace, "test");
+    must_succeed(cargo.args(["--package", package]))
+}
+
 /// `cargo run` of the simulator, up to its own arguments.
 fn simulator(workspace: &Workspace) -> Command {
+    let mut cargo = with_planted_bugs(workspace, "run");
+    cargo.args(["--package", "dynamo-simulator", "--bin", "simulate", "--"]);
+    cargo
+}
+
+fn with_planted_bugs(workspace: &Workspace, command: &str) -> Command {
     let mut cargo = workspace.cargo();
     // These overrule `build.rustflags`, and the planted bugs would silently not be there.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo.args(["run", "--quiet", "--package", "dynamo-simulator", "--bin", "simulate"]);
-    cargo.args(["--profile", "simulation", "--target-dir"]);
+    cargo.args([command, "--quiet", "--profile", "simulation", "--target-dir"]);
     cargo.arg(workspace.target().join("simulation"));
-    cargo.args(["--config", r#"build.rustflags=["--cfg","planted_bugs"]"#, "--"]);
+    cargo.args(["--config", r#"build.rustflags=["--cfg","planted_bugs"]"#]);
     cargo
 }
 
