@@ -2,7 +2,7 @@
 //!
 //! Whatever cannot be found out is said so: a verdict without it would be a guess.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use dynamo_checker::evidence::KnownOfCluster;
 use dynamo_checker::history::{HostIndex, KeyIndex, Outcome, WriteId, WriteKind};
 use dynamo_simulator::random::Stream;
 use dynamo_types::Instant;
+use dynamo_versioning::Dot;
 
 use crate::bridge;
 use crate::clock;
@@ -65,7 +66,7 @@ pub struct Auditor<'a> {
     recorder: &'a Recorder,
     random: Stream,
     audit: bridge::Audit,
-    settled_after: Option<Duration>,
+    settled: Option<tokio::time::Instant>,
 }
 
 impl<'a> Auditor<'a> {
@@ -80,13 +81,13 @@ impl<'a> Auditor<'a> {
         let addresses = cluster.http();
         let random = Stream::new(seed, "audit");
         let (http, audit) = (HttpClient::default(), bridge::Audit::default());
-        Self { cluster, http, addresses, workload, recorder, random, audit, settled_after: None }
+        Self { cluster, http, addresses, workload, recorder, random, audit, settled: None }
     }
 
-    /// How long it took, once all nodes were ready, until all replicas held the same.
+    /// When all replicas were first seen to hold the same, with no hint left.
     #[must_use]
-    pub fn settled_after(&self) -> Option<Duration> {
-        self.settled_after
+    pub fn settled(&self) -> Option<tokio::time::Instant> {
+        self.settled
     }
 
     /// What was found.
@@ -135,9 +136,8 @@ impl<'a> Auditor<'a> {
     /// # Errors
     /// It does not come so far, or something cannot be found out.
     pub async fn look(&mut self, convergence: Convergence) -> Result<(), AuditError> {
-        let healed = clock::now();
         self.settle(convergence).await?;
-        self.settled_after = Some(clock::now() - healed);
+        self.settled = Some(clock::now());
         self.read_until_silent().await?;
         // Reading was the last that could still change something.
         self.settle(Convergence::Alone).await?;
@@ -383,13 +383,20 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
-    /// Writes that were sent again made nothing. What was there before is what is judged.
+    /// Writes that were sent again made nothing and removed nothing but tombstones, which may be
+    /// collected meanwhile. What was there before is what is judged.
     fn compare(&mut self, before: BTreeMap<KeyIndex, Explained>) {
         for (key, then) in &before {
-            let now = self.audit.explained.get(key).map(|explained| &explained.replicas);
-            if now != Some(&then.replicas) {
+            let Some(now) = self.audit.explained.get(key) else { continue };
+            let all: BTreeSet<Dot> = then.siblings().map(|sibling| sibling.dot).collect();
+            let living = |explained: &Explained| -> BTreeSet<Dot> {
+                explained.siblings().filter(|s| !s.tombstone).map(|s| s.dot).collect()
+            };
+            let is_new = now.siblings().any(|sibling| !all.contains(&sibling.dot));
+            if is_new || living(now) != living(then) {
                 let name = self.workload.name(*key);
-                let failure = format!("{name} is not as before writes were sent again: {now:?}");
+                let failure =
+                    format!("{name} changed when writes were sent again: {then:?}, then {now:?}");
                 self.audit.failures.push(failure);
             }
         }
@@ -416,8 +423,7 @@ impl<'a> Auditor<'a> {
             .audit
             .explained
             .values()
-            .flat_map(|explained| &explained.replicas)
-            .flat_map(|replica| &replica.siblings)
+            .flat_map(Explained::siblings)
             .filter_map(|sibling| observations.requests.get(&sibling.request))
             .fold(BTreeMap::new(), |mut held, write| {
                 *held.entry(*write).or_default() += 1;

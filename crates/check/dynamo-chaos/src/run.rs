@@ -13,6 +13,7 @@ use dynamo_simulator::random::Stream;
 use dynamo_versioning::Dot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::audit::{AuditError, Auditor, Convergence};
 use crate::bridge;
@@ -72,7 +73,7 @@ pub struct RunReport {
     pub requests: [u64; 3],
     /// Keys that the checks of causality could not judge.
     pub blurred_keys: usize,
-    /// How long it took, once all nodes were ready again, until all replicas held the same.
+    /// How long it took from healing until all replicas held the same and no hint was left.
     pub settled_after: Option<Duration>,
 }
 
@@ -111,6 +112,7 @@ pub async fn run(options: &RunOptions) -> Result<RunReport> {
         ended.context("a client broke off")?;
     }
     journal.note("clients ended");
+    let healed = clock::now();
     if hurt.is_ok() {
         hurt = heal(&mut cluster).await;
     }
@@ -133,7 +135,10 @@ pub async fn run(options: &RunOptions) -> Result<RunReport> {
             verdict: Verdict::Unknown("no fault happened".to_owned()),
             checked: BTreeMap::new(),
         },
-        Ok(()) => judge(options, &mut cluster, &workload, &recorder, &journal, &mut report).await?,
+        Ok(()) => {
+            judge(options, &mut cluster, &workload, &recorder, (&journal, healed), &mut report)
+                .await?
+        }
         Err(error) => broken_node(&format!("{error:#}")),
     };
     report.network = cluster.proxy().counters();
@@ -238,7 +243,7 @@ async fn judge(
     cluster: &mut Cluster,
     workload: &Workload,
     recorder: &Recorder,
-    journal: &Journal,
+    (journal, healed): (&Journal, Instant),
     report: &mut RunReport,
 ) -> Result<Judgement> {
     let mut auditor = Auditor::new(cluster, workload, recorder, options.seed);
@@ -246,7 +251,7 @@ async fn judge(
     if looked.is_ok() {
         looked = auditor.look(options.convergence).await;
     }
-    report.settled_after = auditor.settled_after();
+    report.settled_after = auditor.settled().map(|settled| settled - healed);
     let mut audit = auditor.into_audit();
     match looked {
         Ok(()) => {}

@@ -47,8 +47,7 @@ impl Dots {
             dots.note(*key, *dot, *write, Hlc::at(*at));
         }
         for (key, explained) in &audit.explained {
-            let siblings = explained.replicas.iter().flat_map(|replica| &replica.siblings);
-            for sibling in siblings {
+            for sibling in explained.siblings() {
                 if let Some(write) = dots.write_of(observations, *key, sibling) {
                     dots.note(*key, sibling.dot, write, latest(sibling.written_at));
                 }

@@ -41,11 +41,15 @@ pub(super) fn disks(
                 .collect();
             let here = |write: WriteId| versions.iter().any(|held| held.write == Some(write));
             let covered = audit.covered.get(key);
+            // A tombstone may have been collected since it was covered. Whether a delete was undone is
+            // seen by what it deleted.
+            let is_value =
+                |write: WriteId| observations.history.write(write).kind == WriteKind::Value;
             let mut claims_replaced: Vec<WriteId> = dots
                 .of_key(*key)
                 .filter(|(dot, _)| covered.is_some_and(|covered| covered.contains(*dot)))
                 .map(|(_, write)| write)
-                .filter(|write| !here(*write))
+                .filter(|write| !here(*write) && is_value(*write))
                 .collect();
             claims_replaced.sort_unstable();
             claims_replaced.dedup();

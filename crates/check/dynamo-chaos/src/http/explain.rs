@@ -60,6 +60,11 @@ impl Explained {
         self.agree && self.hints == 0
     }
 
+    /// All versions at all replicas.
+    pub fn siblings(&self) -> impl Iterator<Item = &ExplainedSibling> {
+        self.replicas.iter().flat_map(|replica| &replica.siblings)
+    }
+
     /// Reads the body of an answer.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]

@@ -38,10 +38,7 @@ pub(crate) fn report(arguments: &Arguments, report: &RunReport) {
     let [answered, failed, unknown] = report.requests;
     println!("  clients: {answered} requests answered, {failed} failed, {unknown} unknown");
     if let Some(time) = report.settled_after {
-        println!(
-            "  all replicas held the same {:.1} s after all nodes were ready",
-            time.as_secs_f64()
-        );
+        println!("  all replicas held the same {:.1} s after healing", time.as_secs_f64());
     }
     let checked: Vec<String> =
         report.judgement.checked.iter().map(|(name, facts)| format!("{name} {facts}")).collect();
