@@ -10,8 +10,7 @@
 //! - [`rows`]: what is kept on disk, to the byte.
 //! - [`config`], [`event`], [`effect`], [`counters`]: the seam to the shell.
 //!
-//! Not here: sloppy quorums and hints, anti-entropy, collection of deletes and changes of the
-//! ring. Until those exist a replica that was away is healed by reads alone.
+//! Not here: changes of the ring.
 #![no_std]
 
 extern crate alloc;

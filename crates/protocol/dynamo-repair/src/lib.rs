@@ -2,8 +2,7 @@
 //!
 //! - [`read_repair`]: what a get saw to be behind is sent what it lacks.
 //! - [`anti_entropy`]: the replicas of a partition find the records in which they differ, though
-//!   nobody reads them, and exchange those. **Not wired into the node yet.**
-//!
+//!   nobody reads them, and exchange those.
 //! - [`hinted_handoff`]: hints are handed to those they are kept for.
 //!
 //! Repair decides what to send and to whom. It neither sends nor stores, and the replica that

@@ -345,6 +345,26 @@ pub static SETTINGS: &[Setting] = &[
         apply: |s, g| g.duration(MILLISECOND..=seconds(60)).map(|v| s.timing.stand_in_delay = v),
     },
     Setting {
+        key: "timing.anti_entropy_interval",
+        kind: Kind::Duration,
+        default: "10s",
+        reason: "How often the roots of hash trees are compared with each other member: the longest \
+                 time for which a difference that nothing else repairs stays unnoticed. A round of \
+                 equal roots costs one message each way.",
+        apply: |s, g| {
+            let range = MILLISECOND * 100..=HOUR;
+            g.duration(range).map(|v| s.timing.anti_entropy_interval = v)
+        },
+    },
+    Setting {
+        key: "timing.scrub_interval",
+        kind: Kind::Duration,
+        default: "1s",
+        reason: "How often a page of 1,024 rows is read to compare it with its hash tree: a million \
+                 rows take a quarter of an hour.",
+        apply: |s, g| g.duration(MILLISECOND..=HOUR).map(|v| s.timing.scrub_interval = v),
+    },
+    Setting {
         key: "timing.hedge_delay_min",
         kind: Kind::Duration,
         default: "1ms",
