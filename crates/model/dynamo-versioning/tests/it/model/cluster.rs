@@ -158,6 +158,13 @@ impl Cluster {
             }
             Step::Deliver { message, again, fails } => self.deliver(message, again, fails),
             Step::DeliverTwo { message } => self.deliver_two(message),
+            Step::DeliverAll { to } => {
+                self.messages_to(to).iter().try_for_each(|message| self.arrive(message).map(|_| ()))
+            }
+            Step::DropAll { to } => {
+                self.messages_to(to);
+                Ok(())
+            }
             Step::Divert { message, fallback, acknowledging } => {
                 self.divert(message, self.members + fallback, acknowledging)
             }
@@ -366,6 +373,13 @@ impl Cluster {
         Some(self.messages.swap_remove(at))
     }
 
+    fn messages_to(&mut self, to: usize) -> Vec<Message> {
+        let messages = core::mem::take(&mut self.messages).into_iter();
+        let (theirs, others) = messages.partition(|message| message.to == to);
+        self.messages = others;
+        theirs
+    }
+
     fn deliver(&mut self, message: usize, again: bool, fails: bool) -> Result<(), String> {
         let Some(at) = message.checked_rem(self.messages.len()) else { return Ok(()) };
         let message = if again { self.messages[at].clone() } else { self.messages.swap_remove(at) };
@@ -431,7 +445,9 @@ impl Cluster {
             message.dots().try_for_each(|dot| self.truth.acknowledged(dot, to, true))?;
             return Ok(Received::default());
         }
-        let clock = node.judges_by();
+        let nothing = DotClock::new();
+        let ignores = node.incomplete && self.without(LeftOut::IncompleteJudgesByNothing);
+        let clock = if ignores { &nothing } else { node.judges_by() };
         let mut received = match state_of {
             Some(sender) => receive_state(&mut row, message, clock, sender),
             None => receive_delayed(&mut row, message, clock),

@@ -42,6 +42,8 @@ pub(crate) enum LeftOut {
     IncompleteOffersNothing,
     /// An incomplete member keeps what the others refuse as collected.
     IncompleteKeepsRefused,
+    /// An incomplete member judges messages by an empty clock, whatever it has learned since.
+    IncompleteJudgesByNothing,
     /// Incomplete mode ends with the first exchange.
     IncompleteEndsAfterOneExchange,
     /// Incomplete mode waits for members that are complete themselves.
@@ -114,6 +116,7 @@ impl LeftOut {
         Self::IncompleteCountsForReads,
         Self::IncompleteOffersNothing,
         Self::IncompleteKeepsRefused,
+        Self::IncompleteJudgesByNothing,
         Self::IncompleteEndsAfterOneExchange,
         Self::IncompleteWaitsForComplete,
         Self::IncompleteForgottenAtRestart,

@@ -137,8 +137,11 @@ impl Cluster {
                 }
                 let Some(version) = answers.merged.version(dot) else { continue };
                 let refused = self.receive(*member, key, &version, None)?.obsolete;
-                let row = self.row(*member, (*member, key)).stored;
-                if refused.contains(&dot) && !row.record.covers(dot) {
+                let record = self.record(*member, key);
+                if refused.contains(&dot) && record.covers(dot) {
+                    // It was replaced there since: the answer says by what.
+                    answers.merged.merge(&record);
+                } else if refused.contains(&dot) {
                     let record = core::mem::take(&mut answers.merged);
                     let mut merged = StoredRecord { record, own: None };
                     drop_refused(&mut merged, &[dot]);
