@@ -56,7 +56,7 @@ pub(crate) struct Cluster {
     closings: Vec<Closing>,
     contexts: [Vec<Seen>; KEYS],
     truth: Truth,
-    /// Records damaged or lost, per key: one is what two copies survive.
+    /// Records damaged or lost, per key: so many copies of a version may be gone.
     faults: [u32; KEYS],
     lost_silently: [bool; KEYS],
     restored: bool,
@@ -97,7 +97,7 @@ impl Cluster {
         let names: Vec<String> = (1..=self.starts).map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
         let mut out = String::new();
         for (n, node) in self.nodes.iter().enumerate() {
-            out += &format!("   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n", node.incomplete, node.disk.rolled_back, node.clock.dots, node.clock.horizon, node.disk.reports);
+            out += &format!("   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n", node.incomplete, node.disk.rolled_back, node.clock.dots, node.clock.horizon, node.disk.reports.iter().map(|r| format!("{:?} {:?}", r.dots, r.checkpoints)).collect::<Vec<_>>());
             for (name, row) in &node.disk.rows {
                 out += &format!("      {name:?} {:?} ctx={:?} own={:?} ack={}\n", row.stored.record.siblings().iter().map(|s| format!("{}{}{}", s.dot, if s.is_tombstone() {"T"} else {""}, s.expires_at.map_or(String::new(), |e| format!("@{}", e.0)))).collect::<Vec<_>>(), row.stored.record.context(), row.stored.own, row.acknowledging);
             }
@@ -504,6 +504,7 @@ impl Cluster {
         let owner = &mut self.nodes[node];
         owner.mint = DotMint::new(actor_now);
         owner.hybrid = HybridClock::new();
+        owner.checkpoints = 0;
         owner.disk = owner.synced.clone();
         owner.dirty = false;
         owner.obsolete.clear();
@@ -532,9 +533,10 @@ impl Cluster {
         }
     }
 
-    /// Whether a disk may lose what it has of these keys and every copy of two stay one.
+    /// Whether a disk may lose what it has of these keys: most members keep what they have.
     fn may_lose(&self, keys: impl IntoIterator<Item = usize>) -> bool {
-        keys.into_iter().all(|key| self.faults[key] == 0)
+        let faults_max = (self.members as u32 - 1) / 2;
+        keys.into_iter().all(|key| self.faults[key] < faults_max)
     }
 
     /// Takes a record off a disk.
@@ -578,7 +580,7 @@ impl Cluster {
             return Ok(());
         }
         let Some(backup) = self.nodes[at].backup.take() else { return Ok(()) };
-        self.faults = [1; KEYS];
+        self.faults.iter_mut().for_each(|faults| *faults += 1);
         (0..KEYS).for_each(|key| self.truth.lost(key, at));
         self.restored = true;
         let owner = &mut self.nodes[at];

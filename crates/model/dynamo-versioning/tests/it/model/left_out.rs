@@ -50,8 +50,12 @@ pub(crate) enum LeftOut {
     IncompleteWaitsForComplete,
     /// Incomplete mode is only known in memory.
     IncompleteForgottenAtRestart,
-    /// Nobody compares a member's clock with its last report.
+    /// Nobody compares a member's disk with its last report.
     RollbackUnnoticed,
+    /// A disk counts as rolled back only if its clock lacks anything of its last report.
+    RollbackSeenByClock,
+    /// An incomplete member learns the others' horizons, but not whose reports those rest on.
+    ReportsNotTakenOver,
     /// `report_before_sync`: the live clock is reported.
     ReportBeforeSync,
     /// A process starts with an empty clock.
@@ -121,6 +125,8 @@ impl LeftOut {
         Self::IncompleteWaitsForComplete,
         Self::IncompleteForgottenAtRestart,
         Self::RollbackUnnoticed,
+        Self::RollbackSeenByClock,
+        Self::ReportsNotTakenOver,
         Self::ReportBeforeSync,
         Self::ClockLostAtRestart,
         Self::CheckpointAheadOfData,
