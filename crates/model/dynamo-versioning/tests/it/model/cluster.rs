@@ -56,7 +56,7 @@ pub(crate) struct Cluster {
     closings: Vec<Closing>,
     contexts: [Vec<Seen>; KEYS],
     truth: Truth,
-    /// Records damaged or lost, per key: one is what two copies survive.
+    /// Records damaged or lost, per key: so many copies of a version may be gone.
     faults: [u32; KEYS],
     lost_silently: [bool; KEYS],
     restored: bool,
@@ -94,52 +94,18 @@ impl Cluster {
     }
 
     pub(crate) fn dump(&self, step: &Step) {
-        let names: Vec<String> = (1..=self.starts)
-            .map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
-            .collect();
+        let names: Vec<String> = (1..=self.starts).map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
         let mut out = String::new();
         for (n, node) in self.nodes.iter().enumerate() {
-            out += &format!(
-                "   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n",
-                node.incomplete,
-                node.disk.rolled_back,
-                node.clock.dots,
-                node.clock.horizon,
-                node.disk.reports
-            );
+            out += &format!("   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n", node.incomplete, node.disk.rolled_back, node.clock.dots, node.clock.horizon, node.disk.reports.iter().map(|r| format!("{:?} {:?}", r.dots, r.checkpoints)).collect::<Vec<_>>());
             for (name, row) in &node.disk.rows {
-                out += &format!(
-                    "      {name:?} {:?} ctx={:?} own={:?} ack={}\n",
-                    row.stored
-                        .record
-                        .siblings()
-                        .iter()
-                        .map(|s| format!(
-                            "{}{}{}",
-                            s.dot,
-                            if s.is_tombstone() { "T" } else { "" },
-                            s.expires_at.map_or(String::new(), |e| format!("@{}", e.0))
-                        ))
-                        .collect::<Vec<_>>(),
-                    row.stored.record.context(),
-                    row.stored.own,
-                    row.acknowledging
-                );
+                out += &format!("      {name:?} {:?} ctx={:?} own={:?} ack={}\n", row.stored.record.siblings().iter().map(|s| format!("{}{}{}", s.dot, if s.is_tombstone() {"T"} else {""}, s.expires_at.map_or(String::new(), |e| format!("@{}", e.0)))).collect::<Vec<_>>(), row.stored.record.context(), row.stored.own, row.acknowledging);
             }
         }
         for (i, m) in self.messages.iter().enumerate() {
-            out += &format!(
-                "      m{i}: to {} key {} {:?} ctx={:?} state={:?}\n",
-                m.to,
-                m.key,
-                m.record.dots().collect::<Vec<_>>(),
-                m.record.context(),
-                m.state_of
-            );
+            out += &format!("      m{i}: to {} key {} {:?} ctx={:?} state={:?}\n", m.to, m.key, m.record.dots().collect::<Vec<_>>(), m.record.context(), m.state_of);
         }
-        for (i, n) in names.iter().enumerate() {
-            out = out.replace(n, &format!("p{i}"));
-        }
+        for (i, n) in names.iter().enumerate() { out = out.replace(n, &format!("p{i}")); }
         println!("{out}@{} {step:?}", self.now);
     }
 
@@ -192,6 +158,13 @@ impl Cluster {
             }
             Step::Deliver { message, again, fails } => self.deliver(message, again, fails),
             Step::DeliverTwo { message } => self.deliver_two(message),
+            Step::DeliverAll { to } => {
+                self.messages_to(to).iter().try_for_each(|message| self.arrive(message).map(|_| ()))
+            }
+            Step::DropAll { to } => {
+                self.messages_to(to);
+                Ok(())
+            }
             Step::Divert { message, fallback, acknowledging } => {
                 self.divert(message, self.members + fallback, acknowledging)
             }
@@ -345,9 +318,12 @@ impl Cluster {
             let record = &stored.record;
             let wall = self.wall(node);
             let left = record.siblings().iter().filter(|s| !s.is_expired(wall)).cloned();
-            read.record =
-                Record::from_parts(record.context().clone(), record.hlc_max(), left.collect())
-                    .expect("fewer siblings");
+            read.record = Record::from_parts(
+                record.context().clone(),
+                record.hlc_max(),
+                left.collect(),
+            )
+            .expect("fewer siblings");
         }
         let is_member = node < self.members;
         let owner = &mut self.nodes[node];
@@ -395,6 +371,13 @@ impl Cluster {
     fn take_message(&mut self, message: usize) -> Option<Message> {
         let at = message.checked_rem(self.messages.len())?;
         Some(self.messages.swap_remove(at))
+    }
+
+    fn messages_to(&mut self, to: usize) -> Vec<Message> {
+        let messages = core::mem::take(&mut self.messages).into_iter();
+        let (theirs, others) = messages.partition(|message| message.to == to);
+        self.messages = others;
+        theirs
     }
 
     fn deliver(&mut self, message: usize, again: bool, fails: bool) -> Result<(), String> {
@@ -462,7 +445,9 @@ impl Cluster {
             message.dots().try_for_each(|dot| self.truth.acknowledged(dot, to, true))?;
             return Ok(Received::default());
         }
-        let clock = node.judges_by();
+        let nothing = DotClock::new();
+        let ignores = node.incomplete && self.without(LeftOut::IncompleteJudgesByNothing);
+        let clock = if ignores { &nothing } else { node.judges_by() };
         let mut received = match state_of {
             Some(sender) => receive_state(&mut row, message, clock, sender),
             None => receive_delayed(&mut row, message, clock),
@@ -512,11 +497,14 @@ impl Cluster {
         if last > 0 && !reused {
             self.ended.push((actor, last));
         }
-        let (clock_lost, horizon_lost) =
-            (self.without(LeftOut::ClockLostAtRestart), self.without(LeftOut::HorizonOnlyInMemory));
+        let (clock_lost, horizon_lost) = (
+            self.without(LeftOut::ClockLostAtRestart),
+            self.without(LeftOut::HorizonOnlyInMemory),
+        );
         let owner = &mut self.nodes[node];
         owner.mint = DotMint::new(actor_now);
         owner.hybrid = HybridClock::new();
+        owner.checkpoints = 0;
         owner.disk = owner.synced.clone();
         owner.dirty = false;
         owner.obsolete.clear();
@@ -545,9 +533,10 @@ impl Cluster {
         }
     }
 
-    /// Whether a disk may lose what it has of these keys and every copy of two stay one.
+    /// Whether a disk may lose what it has of these keys: most members keep what they have.
     fn may_lose(&self, keys: impl IntoIterator<Item = usize>) -> bool {
-        keys.into_iter().all(|key| self.faults[key] == 0)
+        let faults_max = (self.members as u32 - 1) / 2;
+        keys.into_iter().all(|key| self.faults[key] < faults_max)
     }
 
     /// Takes a record off a disk.
@@ -591,7 +580,7 @@ impl Cluster {
             return Ok(());
         }
         let Some(backup) = self.nodes[at].backup.take() else { return Ok(()) };
-        self.faults = [1; KEYS];
+        self.faults.iter_mut().for_each(|faults| *faults += 1);
         (0..KEYS).for_each(|key| self.truth.lost(key, at));
         self.restored = true;
         let owner = &mut self.nodes[at];

@@ -42,14 +42,20 @@ pub(crate) enum LeftOut {
     IncompleteOffersNothing,
     /// An incomplete member keeps what the others refuse as collected.
     IncompleteKeepsRefused,
+    /// An incomplete member judges messages by an empty clock, whatever it has learned since.
+    IncompleteJudgesByNothing,
     /// Incomplete mode ends with the first exchange.
     IncompleteEndsAfterOneExchange,
     /// Incomplete mode waits for members that are complete themselves.
     IncompleteWaitsForComplete,
     /// Incomplete mode is only known in memory.
     IncompleteForgottenAtRestart,
-    /// Nobody compares a member's clock with its last report.
+    /// Nobody compares a member's disk with its last report.
     RollbackUnnoticed,
+    /// A disk counts as rolled back only if its clock lacks anything of its last report.
+    RollbackSeenByClock,
+    /// An incomplete member learns the others' horizons, but not whose reports those rest on.
+    ReportsNotTakenOver,
     /// `report_before_sync`: the live clock is reported.
     ReportBeforeSync,
     /// A process starts with an empty clock.
@@ -114,10 +120,13 @@ impl LeftOut {
         Self::IncompleteCountsForReads,
         Self::IncompleteOffersNothing,
         Self::IncompleteKeepsRefused,
+        Self::IncompleteJudgesByNothing,
         Self::IncompleteEndsAfterOneExchange,
         Self::IncompleteWaitsForComplete,
         Self::IncompleteForgottenAtRestart,
         Self::RollbackUnnoticed,
+        Self::RollbackSeenByClock,
+        Self::ReportsNotTakenOver,
         Self::ReportBeforeSync,
         Self::ClockLostAtRestart,
         Self::CheckpointAheadOfData,

@@ -52,6 +52,9 @@ pub(crate) enum Step {
     Deliver { message: usize, again: bool, fails: bool },
     /// A message and the next one for the same record arrive in one turn.
     DeliverTwo { message: usize },
+    /// All messages to a member arrive, or they are lost.
+    DeliverAll { to: usize },
+    DropAll { to: usize },
     /// A message turns into a hint at a fallback.
     Divert { message: usize, fallback: usize, acknowledging: bool },
     /// A message is lost.
@@ -168,8 +171,13 @@ impl History {
         if mood.expiry && dice.one_in(2) {
             skews = skews.map(|_| [0, 60, 60, 120][dice.below(4)]);
         }
-        let length = 10 + dice.below(71);
-        let steps = (0..length).map(|_| dice.step(&weights, &mood)).collect();
+        let length = 10 + dice.below(61);
+        let mut steps: Vec<Step> = (0..length).map(|_| dice.step(&weights, &mood)).collect();
+        if dice.one_in(2) {
+            let life = dice.life(&weights, &mood, happens);
+            let at = dice.below(steps.len());
+            steps.splice(at..at, life);
+        }
         Self { members: mood.members, lazy: mood.lazy, skews, steps }
     }
 }
@@ -215,7 +223,9 @@ const KINDS: &[Kind] = &[
     (Class::Always, 10, Dice::read),
     (Class::Always, 3, |dice, _| Step::DeliverTwo { message: dice.below(64) }),
     (Class::Always, 3, |dice, _| Step::Drop { message: dice.below(64) }),
-    (Class::Exchange, 2, |dice, mood| Step::AnswerEarly {
+    (Class::Always, 2, |dice, mood| Step::DeliverAll { to: dice.member(mood) }),
+    (Class::Exchange, 1, |dice, mood| Step::DropAll { to: dice.member(mood) }),
+    (Class::Exchange, 3, |dice, mood| Step::AnswerEarly {
         key: dice.key(mood),
         member: dice.member(mood),
     }),
@@ -307,6 +317,64 @@ impl Dice {
             }
         }
         unreachable!("the weights add up")
+    }
+
+    /// A version is written, spread, deleted and collected, while old copies of it are under way:
+    /// the order in which random steps seldom come. Anything may happen between.
+    fn life(
+        &mut self,
+        weights: &[usize],
+        mood: &Mood,
+        happens: impl Fn(Class) -> bool,
+    ) -> Vec<Step> {
+        let key = self.key(mood);
+        let write = Write { key, context: None, delete: false, newest_wins: false, ..self.write(mood) };
+        let mut life = vec![Step::Put { at: self.member(mood), write }];
+        if happens(Class::Hints) {
+            let (message, fallback) = (self.below(64), self.below(FALLBACKS));
+            life.push(Step::Divert { message, fallback, acknowledging: true });
+        }
+        life.extend(self.spread(mood));
+        let old_copies = [
+            (Class::Exchange, Step::AnswerEarly { key, member: self.member(mood) }),
+            (Class::Exchange, Step::SendState { key, from: self.member(mood), to: self.member(mood) }),
+            (Class::Exchange, Step::OpenSession { a: self.member(mood), b: self.member(mood) }),
+            (Class::Rollback, Step::BackUp),
+        ];
+        life.extend(old_copies.into_iter().filter(|(class, _)| happens(*class)).map(|(_, s)| s));
+        let delete = Write { context: Some(0), delete: true, expires_in: None, ..write };
+        life.push(Step::Put { at: self.member(mood), write: delete });
+        life.extend(self.spread(mood));
+        life.push(Step::CollectEverywhere);
+        let blows = [
+            (Class::Damage, Step::Damage { key: self.key(mood), at: self.member(mood) }),
+            (Class::Rollback, Step::Restore { at: self.member(mood) }),
+            (Class::Failing, Step::Crash { node: self.member(mood) }),
+        ];
+        life.extend(blows.into_iter().filter(|(class, _)| happens(*class)).map(|(_, step)| step));
+        for _ in 0..4 {
+            life.push(Step::Deliver { message: self.below(64), again: false, fails: false });
+        }
+        life.push(self.read(mood));
+        let whole = life.len();
+        life.into_iter()
+            .flat_map(|step| {
+                let kept = (!self.one_in(whole)).then_some(step);
+                let between = self.one_in(4).then(|| self.step(weights, mood));
+                [kept, between].into_iter().flatten().collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// What is new comes to all members, or to most.
+    fn spread(&mut self, mood: &Mood) -> Vec<Step> {
+        match self.below(3) {
+            0 => vec![Step::ExchangeEverywhere],
+            1 => (0..mood.members).map(|to| Step::DeliverAll { to }).collect(),
+            _ => (1..mood.members)
+                .map(|_| Step::Exchange { a: self.member(mood), b: self.member(mood) })
+                .collect(),
+        }
     }
 
     fn key(&mut self, mood: &Mood) -> usize {

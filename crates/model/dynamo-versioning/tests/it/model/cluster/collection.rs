@@ -42,15 +42,14 @@ impl Cluster {
         if node.incomplete && !node.disk.incomplete {
             return Ok(());
         }
-        let mut clock = node.clock.clone();
+        node.take_checkpoint();
         if only_dots {
-            clock.horizon = DotSet::new();
+            node.disk.checkpoint.horizon = DotSet::new();
         }
-        node.disk.checkpoint = clock.clone();
-        node.disk.journal = Default::default();
-        node.dirty = true;
         if self.without(LeftOut::CheckpointAheadOfData) {
-            self.nodes[at].synced.checkpoint = clock;
+            let node = &mut self.nodes[at];
+            node.synced.checkpoint = node.disk.checkpoint.clone();
+            node.synced.checkpoints = node.disk.checkpoints.clone();
             return Ok(());
         }
         self.sync(at)
@@ -68,9 +67,11 @@ impl Cluster {
         }
         let live = self.without(LeftOut::ReportBeforeSync);
         let told = if live { &node.clock.dots } else { &node.synced.checkpoint.dots };
-        let told = told.clone();
+        let (dots, checkpoints) = (told.clone(), node.synced.checkpoints.clone());
         let node = &mut self.nodes[to];
-        node.disk.reports[from] = told;
+        let report = &mut node.disk.reports[from];
+        report.dots = dots;
+        report.checkpoints.union_with(&checkpoints);
         node.dirty = true;
         Ok(())
     }
@@ -78,7 +79,7 @@ impl Cluster {
     /// What all members have for good, as far as this one knows.
     pub(super) fn cut(&self, at: usize) -> DotSet {
         let node = &self.nodes[at];
-        let reports = self.others(at).map(|other| &node.disk.reports[other]);
+        let reports = self.others(at).map(|other| &node.disk.reports[other].dots);
         let own = if self.without(LeftOut::CutByOwnLiveClock) {
             &node.clock.dots
         } else {

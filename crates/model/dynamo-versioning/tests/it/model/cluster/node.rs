@@ -16,6 +16,15 @@ pub(super) struct Row {
     pub(super) acknowledging: bool,
 }
 
+/// What one member knows of another's durable clock.
+#[derive(Clone, Default)]
+pub(super) struct Report {
+    /// The last that was reported.
+    pub(super) dots: DotSet,
+    /// The names of all checkpoints that were.
+    pub(super) checkpoints: DotSet,
+}
+
 /// What a disk holds at one moment.
 #[derive(Clone, Default)]
 pub(super) struct Disk {
@@ -26,8 +35,10 @@ pub(super) struct Disk {
     pub(super) journal: DotClock,
     /// The mark of incomplete mode.
     pub(super) incomplete: bool,
-    /// The last clock that each member reported to this one.
-    pub(super) reports: Vec<DotSet>,
+    /// What each member reported to this one.
+    pub(super) reports: Vec<Report>,
+    /// The names of this node's own checkpoints: each has one, and so has each report of it.
+    pub(super) checkpoints: DotSet,
     /// It went back in time, and its node has made no note of that.
     pub(super) rolled_back: bool,
     /// Keys whose record it lost, and its node has made no note of that.
@@ -48,6 +59,8 @@ pub(super) struct Node {
     pub(super) hybrid: HybridClock,
     /// The live clock; empty in incomplete mode.
     pub(super) clock: DotClock,
+    /// How many checkpoints this process has taken.
+    pub(super) checkpoints: u64,
     pub(super) incomplete: bool,
     pub(super) recovery: Recovery,
     /// Versions that are obsolete here and will be answered so at the next sync.
@@ -66,11 +79,12 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(mint: DotMint, members: usize, skew: u64) -> Self {
-        let disk = Disk { reports: vec![DotSet::new(); members], ..Disk::default() };
+        let disk = Disk { reports: vec![Report::default(); members], ..Disk::default() };
         Self {
             mint,
             hybrid: HybridClock::new(),
             clock: DotClock::new(),
+            checkpoints: 0,
             incomplete: false,
             recovery: Recovery::default(),
             obsolete: Vec::new(),
@@ -80,6 +94,15 @@ impl Node {
             backup: None,
             skew,
         }
+    }
+
+    /// Takes its clock down, under a new name.
+    pub(super) fn take_checkpoint(&mut self) {
+        self.checkpoints += 1;
+        self.disk.checkpoints.insert(Dot::new(self.mint.actor(), self.checkpoints));
+        self.disk.checkpoint = self.clock.clone();
+        self.disk.journal = DotClock::new();
+        self.dirty = true;
     }
 
     /// What it judges messages by: its clock, or what an incomplete member has learned so far.

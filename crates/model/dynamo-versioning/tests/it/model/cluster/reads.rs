@@ -18,12 +18,22 @@ pub(super) struct EarlyAnswer {
 struct Answers {
     /// By member.
     records: Vec<(usize, Record)>,
-    /// All of them and the hints, merged.
-    merged: Record,
-    /// How many hints.
-    hints: usize,
+    hints: Vec<Record>,
     /// How many members' answers count.
     count: u32,
+}
+
+impl Answers {
+    /// All of them, less what was collected.
+    fn merged(&self, collected: &[Dot]) -> Record {
+        let mut merged = StoredRecord::default();
+        let records = self.records.iter().map(|(_, record)| record);
+        records.chain(&self.hints).for_each(|record| {
+            merged.record.merge(record);
+        });
+        drop_refused(&mut merged, collected);
+        merged.record
+    }
 }
 
 impl Cluster {
@@ -51,24 +61,26 @@ impl Cluster {
     ) -> Result<(), String> {
         let early = self.early[key].take();
         let mut answers = self.gather(key, members, fallbacks, early.as_ref());
-        if answers.count == 0 && answers.hints == 0 {
+        if answers.count == 0 && answers.hints.is_empty() {
             // Nobody who should know was asked: the read fails.
             return Ok(());
         }
         let mut answered = answers.records.iter().map(|(member, _)| &self.nodes[*member]);
         let unaware = answered.any(|node| node.disk.unaware[key]);
-        self.ask_about_doubtful(key, &mut answers)?;
-        let Answers { records, merged, count, .. } = &answers;
+        let merged = self.ask_about_doubtful(key, &mut answers)?;
+        let Answers { records, count, .. } = &answers;
 
         let reconciliation = match newest_wins {
             true => Reconciliation::LastWriteWins,
             false => Reconciliation::Siblings,
         };
         let wall = self.wall(records.first().map_or(self.members, |(member, _)| *member));
-        let view = View::of(merged, reconciliation, wall);
+        let view = View::of(&merged, reconciliation, wall);
         let shown: Vec<Dot> = view.visible.iter().map(|sibling| sibling.dot).collect();
         let no_silent_loss = !self.lost_silently.contains(&true);
-        if no_silent_loss && !records.is_empty() {
+        // One that has become incomplete since it answered could not say what was collected.
+        let asked = records.iter().any(|(member, _)| self.answers_count(*member));
+        if no_silent_loss && asked {
             let deleted = early.as_ref().map_or(self.truth.deleted(), |early| early.deleted);
             self.truth.check_shown(&shown, deleted)?;
         }
@@ -76,13 +88,13 @@ impl Cluster {
         let unsure = self.lost_silently[key] && self.collected;
         if early.is_none() && !unaware && !unsure {
             let members = u32::try_from(self.members).expect("a few");
-            self.truth.check_fresh(key, merged, *count, members, 1 + self.faults[key])?;
+            self.truth.check_fresh(key, &merged, *count, members, 1 + self.faults[key])?;
         }
 
-        let writes = self.truth.seen_in(merged)?;
+        let writes = self.truth.seen_in(&merged)?;
         let (context, hlc) = (view.context, view.hlc_max);
         if repair {
-            self.repair(key, &answers);
+            self.repair(key, &answers, &merged);
         }
         self.give_context(key, context, hlc, writes)
     }
@@ -102,55 +114,53 @@ impl Cluster {
                 records.push((member, self.record(member, key)));
             }
         }
-        let mut merged = Record::new();
-        records.iter().for_each(|(_, record)| {
-            merged.merge(record);
-        });
         let mut count = records.len();
-        let asked = (self.members..self.nodes.len())
-            .filter(|node| fallbacks & (1 << (node - self.members)) != 0);
-        let mut hints = 0;
-        for fallback in asked {
+        let mut hints = Vec::new();
+        let asked = self.members..self.nodes.len();
+        for fallback in asked.filter(|node| fallbacks & (1 << (node - self.members)) != 0) {
             let rows = self.nodes[fallback].disk.rows.iter();
-            let of_key = rows.filter(|((_, of), _)| *of == key).map(|(_, row)| &row.stored.record);
-            let before = hints;
-            for hint in of_key {
-                merged.merge(hint);
-                hints += 1;
-            }
-            count += usize::from(before == hints && self.without(LeftOut::FallbackMissingCounts));
+            let of_key = rows.filter(|((_, of), _)| *of == key);
+            let before = hints.len();
+            hints.extend(of_key.map(|(_, row)| row.stored.record.clone()));
+            let has_none = before == hints.len();
+            count += usize::from(has_none && self.without(LeftOut::FallbackMissingCounts));
         }
-        Answers { records, merged, hints, count: u32::try_from(count).expect("a few nodes") }
+        Answers { records, hints, count: u32::try_from(count).expect("a few nodes") }
     }
 
     /// A version that an asked member neither has nor covers is put to it, and is left out if it
-    /// was collected there.
-    fn ask_about_doubtful(&mut self, key: usize, answers: &mut Answers) -> Result<(), String> {
+    /// was collected there. A member that covers it by now answers anew.
+    fn ask_about_doubtful(&mut self, key: usize, answers: &mut Answers) -> Result<Record, String> {
+        let mut collected = Vec::new();
         if self.without(LeftOut::ReadBelievesHints) {
-            return Ok(());
+            return Ok(answers.merged(&collected));
         }
-        let dots: Vec<Dot> = answers.merged.dots().collect();
-        for dot in dots {
-            for (member, answer) in &answers.records {
-                if answer.covers(dot) {
-                    continue;
-                }
-                let Some(version) = answers.merged.version(dot) else { continue };
-                let refused = self.receive(*member, key, &version, None)?.obsolete;
-                let row = self.row(*member, (*member, key)).stored;
-                if refused.contains(&dot) && !row.record.covers(dot) {
-                    let record = core::mem::take(&mut answers.merged);
-                    let mut merged = StoredRecord { record, own: None };
-                    drop_refused(&mut merged, &[dot]);
-                    answers.merged = merged.record;
+        loop {
+            let merged = answers.merged(&collected);
+            let mut newer = false;
+            for dot in merged.dots() {
+                for (member, answer) in &mut answers.records {
+                    let Some(version) = merged.version(dot).filter(|_| !answer.covers(dot)) else {
+                        continue;
+                    };
+                    let refused = self.receive(*member, key, &version, None)?.obsolete;
+                    let record = self.record(*member, key);
+                    if refused.contains(&dot) && record.covers(dot) {
+                        *answer = record;
+                        newer = true;
+                    } else if refused.contains(&dot) {
+                        collected.push(dot);
+                    }
                 }
             }
+            if !newer {
+                return Ok(answers.merged(&collected));
+            }
         }
-        Ok(())
     }
 
     /// Sends members what they lack, also those whose answers come after the read has ended.
-    fn repair(&mut self, key: usize, answers: &Answers) {
+    fn repair(&mut self, key: usize, answers: &Answers, merged: &Record) {
         let mut behind = answers.records.clone();
         for member in (0..self.members).filter(|member| !self.nodes[*member].incomplete) {
             if !behind.iter().any(|(answered, _)| *answered == member) {
@@ -162,7 +172,7 @@ impl Cluster {
             let state_of = another
                 .filter(|_| self.without(LeftOut::ReadRepairsAsState))
                 .map(|(member, _)| (*member, self.nodes[*member].clock.clone()));
-            for piece in answers.merged.pieces() {
+            for piece in merged.pieces() {
                 if piece.dots().any(|dot| !answer.covers(dot)) {
                     let state_of = state_of.clone();
                     self.messages.push(Message { to: *to, key, record: piece, state_of });

@@ -56,11 +56,8 @@ impl Cluster {
                 self.receive(at, key, &piece, clock.as_ref())?;
             }
         }
-        // The other's reports begin anew, and so does what this one told before.
-        let others_node = &mut self.nodes[other];
-        others_node.disk.reports[at] = DotSet::new();
-        others_node.dirty = true;
-        if others_node.incomplete != was_incomplete {
+        self.take_over_reports(at, other);
+        if self.nodes[other].incomplete != was_incomplete {
             // What the other had lost itself, it could not give.
             return Ok(());
         }
@@ -87,10 +84,27 @@ impl Cluster {
         node.disk.rows.values().for_each(|row| node.clock.incorporate(&row.stored.record));
         node.incomplete = false;
         node.disk.incomplete = false;
-        node.disk.checkpoint = node.clock.clone();
-        node.disk.journal = DotClock::new();
-        node.dirty = true;
+        node.take_checkpoint();
         self.sync(member)
+    }
+
+    /// What was reported before does not count any more; and what the other has collected rests on
+    /// reports that this member may have lost.
+    fn take_over_reports(&mut self, at: usize, other: usize) {
+        let forgets = self.without(LeftOut::ReportsNotTakenOver);
+        let told = self.nodes[other].disk.reports.clone();
+        let node = &mut self.nodes[at];
+        for (member, report) in told.iter().enumerate() {
+            if member == at {
+                node.disk.checkpoints.union_with(&report.checkpoints);
+            } else if !forgets {
+                node.disk.reports[member].checkpoints.union_with(&report.checkpoints);
+            }
+        }
+        node.dirty = true;
+        let other = &mut self.nodes[other];
+        other.disk.reports[at].dots = DotSet::new();
+        other.dirty = true;
     }
 
     fn drop_versions(&mut self, at: usize, key: usize, refused: &[Dot]) {

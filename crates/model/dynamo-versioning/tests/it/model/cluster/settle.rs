@@ -1,5 +1,6 @@
 //! The end of a history: everything arrives, recovers and is exchanged; then it is judged.
 
+use dynamo_types::WallTime;
 use dynamo_versioning::Record;
 
 use super::{Cluster, KEYS};
@@ -91,7 +92,13 @@ impl Cluster {
     }
 
     fn is_dead(&self, record: &Record) -> bool {
-        record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(self.wall(0)))
+        record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(self.slowest_wall()))
+    }
+
+    /// What is dead by this clock is dead to every member.
+    fn slowest_wall(&self) -> WallTime {
+        let walls = (0..self.members).map(|member| self.wall(member));
+        walls.min().expect("there are members")
     }
 
     fn judge(&self) -> Result<(), String> {
@@ -104,7 +111,7 @@ impl Cluster {
             let unsure = self.lost_silently[key] && self.collected;
             let copies = (!unsure).then_some(1 + self.faults[key]);
             let deletes_hold = !self.lost_silently.contains(&true);
-            self.truth.check_end(key, &records, copies, deletes_hold, self.wall(0))?;
+            self.truth.check_end(key, &records, copies, deletes_hold, self.slowest_wall())?;
             for record in &records {
                 // One member may have collected what another still holds.
                 let dead = |r: &Record| {
