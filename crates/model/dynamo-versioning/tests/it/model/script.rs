@@ -229,10 +229,7 @@ const KINDS: &[Kind] = &[
         key: dice.key(mood),
         member: dice.member(mood),
     }),
-    (Class::Exchange, 6, |dice, mood| Step::Exchange {
-        a: dice.member(mood),
-        b: dice.member(mood),
-    }),
+    (Class::Exchange, 6, |dice, mood| Step::Exchange { a: dice.member(mood), b: dice.member(mood) }),
     (Class::Exchange, 2, |_, _| Step::ExchangeEverywhere),
     (Class::Exchange, 3, |dice, mood| Step::SendState {
         key: dice.key(mood),
