@@ -78,6 +78,19 @@ pub struct KnownOfCluster {
     pub mistakes: Vec<String>,
 }
 
+/// A version that a fallback no longer keeps for a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovedHint {
+    /// When it was removed.
+    pub at: Instant,
+    /// By whom.
+    pub by: HostIndex,
+    /// For whom it was kept.
+    pub target: HostIndex,
+    /// Whose version it was.
+    pub write: WriteId,
+}
+
 /// All that the checks may look at.
 #[derive(Debug, Default)]
 pub struct Evidence {
@@ -101,6 +114,8 @@ pub struct Evidence {
     /// Deletes whose tombstone some replica removed for good, because all replicas had it. They go on
     /// to stand for what they replaced.
     pub collected: BTreeSet<WriteId>,
+    /// Versions of acknowledged hints that fallbacks removed.
+    pub hints_removed: Vec<RemovedHint>,
     /// What the disks hold at the end: every row of every node, by key.
     pub disks: BTreeMap<(KeyIndex, HostIndex), HeldRecord>,
     /// Rows at nodes that are no replicas of their key, or of keys that no client wrote to.

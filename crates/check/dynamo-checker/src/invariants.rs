@@ -12,6 +12,7 @@
 //! | a dot names one version | [`no_dot_twice`] |
 //! | the deleted stays deleted | [`deleted_stays_deleted`] |
 //! | a healed cluster serves | [`healed_cluster_serves`] |
+//! | a hint goes only when its target has it | [`hints_are_handed_over`] |
 //! | nodes agree on members, settings and who is up | [`members_agree`] |
 //!
 //! Each check returns how many facts it looked at, so that a batch which checked nothing is noticed.
@@ -27,6 +28,7 @@ pub mod deleted_stays_deleted;
 pub(crate) mod examples;
 pub mod failed_means_not_applied;
 pub mod healed_cluster_serves;
+pub mod hints_are_handed_over;
 pub mod members_agree;
 pub mod no_dot_twice;
 pub mod no_false_overwrite;
@@ -116,12 +118,13 @@ impl fmt::Debug for Invariant {
 }
 
 /// All of them.
-pub const ALL: [Invariant; 11] = [
+pub const ALL: [Invariant; 12] = [
     Invariant { name: no_dot_twice::NAME, check: no_dot_twice::check },
     Invariant { name: no_invention::NAME, check: no_invention::check },
     Invariant { name: failed_means_not_applied::NAME, check: failed_means_not_applied::check },
     Invariant { name: one_version_per_put::NAME, check: one_version_per_put::check },
     Invariant { name: healed_cluster_serves::NAME, check: healed_cluster_serves::check },
+    Invariant { name: hints_are_handed_over::NAME, check: hints_are_handed_over::check },
     Invariant { name: members_agree::NAME, check: members_agree::check },
     Invariant { name: replicas_converge::NAME, check: replicas_converge::check },
     Invariant { name: acked_write_survives::NAME, check: acked_write_survives::check },

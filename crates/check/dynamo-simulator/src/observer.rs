@@ -30,6 +30,8 @@ pub struct Observer {
     tombstones: BTreeMap<(HostIndex, Bytes), Vec<WriteId>>,
     /// Deletes whose tombstone some node removed.
     pub collected: BTreeSet<WriteId>,
+    /// The writes in each acknowledged hint that a node keeps.
+    hints: BTreeMap<(HostIndex, Bytes), Vec<WriteId>>,
     /// Which node each actor is.
     pub actors: BTreeMap<ActorId, HostIndex>,
 }
@@ -105,9 +107,27 @@ impl Observer {
         self.tombstones.insert((host, row), writes.collect());
     }
 
+    /// A node stored a hint.
+    pub fn keeps_hint(
+        &mut self,
+        host: HostIndex,
+        row: Bytes,
+        acknowledging: bool,
+        record: &Record,
+    ) {
+        let writes = record.siblings().iter().filter_map(|s| WriteId::of_request(s.request));
+        self.hints.insert((host, row), writes.filter(|_| acknowledging).collect());
+    }
+
+    /// A node removed a hint of these writes.
+    pub fn hint_removed(&mut self, host: HostIndex, row: &Bytes) -> Vec<WriteId> {
+        self.hints.remove(&(host, row.clone())).unwrap_or_default()
+    }
+
     /// A node's disk holds other rows than it held.
     pub fn disk_replaced(&mut self, host: HostIndex, disk: &Disk) {
         self.tombstones.retain(|(of, _), _| *of != host);
+        self.hints.retain(|(of, _), _| *of != host);
         for (row, value) in disk.rows(Column::Objects) {
             if let Some(stored) = value.and_then(|value| StoredRecord::decode(value).ok()) {
                 self.holds(host, row.clone(), &stored.record);

@@ -64,7 +64,7 @@ planted_bugs! {
     /// A get shows what one replica or hint has, without asking another one whether it was deleted.
     HintsReadWithoutAsking = "hints_read_without_asking" by Nobody,
     /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
-    HintRemovedUnseen = "hint_removed_unseen" by Nobody,
+    HintRemovedUnseen = "hint_removed_unseen" by Simulator,
     /// What this node has incorporated is collected without waiting for the others' reports.
     CollectWithoutReports = "collect_without_reports" by Simulator,
     /// A deleted record is collected when its tombstone is known everywhere, whatever it replaced.

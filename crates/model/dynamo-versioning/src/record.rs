@@ -322,8 +322,9 @@ impl Record {
         self.piece(at)
     }
 
-    /// Drops a version as if this record had never heard of it.
-    pub(crate) fn forget(&mut self, dot: Dot) {
+    /// Drops a version as if this record had never heard of it: its dot leaves the context too, so
+    /// that no claim about it remains (protocol rule 4).
+    pub fn forget(&mut self, dot: Dot) {
         self.drop_sibling(dot);
         self.context.remove(dot);
         self.claims.iter_mut().for_each(|claim| claim.remove(dot));

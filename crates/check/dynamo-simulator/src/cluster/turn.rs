@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use dynamo_checker::evidence::RemovedHint;
 use dynamo_checker::history::{HostIndex, WriteId};
 use dynamo_messages::{Envelope, PeerMessage, Reply};
 use dynamo_protocol::{
@@ -246,8 +247,9 @@ impl Cluster {
                         self.observer.stored(self.now, host, &record);
                     }
                 }
-                StoreWrite::Delete { column: Column::Hints, .. } => {
+                StoreWrite::Delete { column: Column::Hints, key } => {
                     self.markers.hit(Marker::HintHandedOver);
+                    self.hint_removed(host, &key);
                 }
                 StoreWrite::Delete { column: Column::Objects, key } => {
                     self.object_rows_written += 1;
@@ -269,6 +271,15 @@ impl Cluster {
         }
     }
 
+    fn hint_removed(&mut self, host: HostIndex, row: &Bytes) {
+        let target = rows::parse_hint_key(row).and_then(|(node, ..)| self.index_of(node));
+        let Some(target) = target else { return };
+        let at = self.now;
+        let writes = self.observer.hint_removed(host, row);
+        let removed = writes.into_iter().map(|write| RemovedHint { at, by: host, target, write });
+        self.evidence.hints_removed.extend(removed);
+    }
+
     /// Looks at rows that are on a disk although their node never heard so.
     pub(super) fn observe_unreported(&mut self, host: HostIndex, writes: Vec<StoreWrite>) {
         for write in writes {
@@ -285,16 +296,21 @@ impl Cluster {
         row: &Bytes,
         value: &Bytes,
     ) -> Option<Record> {
-        let (row, stored) = match column {
+        let (object, stored) = match column {
             Column::Objects => (row.clone(), StoredRecord::decode(value).ok()),
             Column::Hints => {
                 let (_, _, name) = rows::parse_hint_key(row)?;
                 self.markers.hit(Marker::HintKept);
-                (rows::object_key(&name), rows::decode_hint(value).map(|(_, stored)| stored))
+                let hint = rows::decode_hint(value);
+                if let Some((acknowledging, stored)) = &hint {
+                    let row = row.clone();
+                    self.observer.keeps_hint(host, row, *acknowledging, &stored.record);
+                }
+                (rows::object_key(&name), hint.map(|(_, stored)| stored))
             }
             Column::Meta => return None,
         };
-        let key = self.key_of_row.get(&row).copied()?;
+        let key = self.key_of_row.get(&object).copied()?;
         let partition = self.keys[usize::from(key.0)].2;
         let Some(stored) = stored else {
             self.odd(format!("{host} stores a row that does not decode"));
@@ -302,7 +318,7 @@ impl Cluster {
         };
         self.observer.see(self.now, (partition, key), &stored.record, host);
         if column == Column::Objects {
-            self.observer.holds(host, row, &stored.record);
+            self.observer.holds(host, object, &stored.record);
         }
         Some(stored.record)
     }

@@ -16,10 +16,14 @@ static DBG: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(f
 pub(crate) fn play(history: &History, left_out: Option<LeftOut>, laws: bool) -> Result<(), String> {
     let mut cluster = Cluster::new(history, left_out, laws);
     for step in &history.steps {
-        if DBG.load(Ordering::Relaxed) { cluster.dump(step); }
+        if DBG.load(Ordering::Relaxed) {
+            cluster.dump(step);
+        }
         cluster.play(step)?;
     }
-        if DBG.load(Ordering::Relaxed) { cluster.dump(&Step::Sync{node:99}); }
+    if DBG.load(Ordering::Relaxed) {
+        cluster.dump(&Step::Sync { node: 99 });
+    }
     cluster.settle()
 }
 
@@ -59,8 +63,9 @@ pub(crate) fn first_failure(
         hunt(0)();
     });
     let seed = found.into_inner();
-    let violation = (seed < seeds.end).then(|| play(&History::from_seed(seed), left_out, laws).err());
-    Some(Failure { seed, violation: violation??})
+    let violation =
+        (seed < seeds.end).then(|| play(&History::from_seed(seed), left_out, laws).err());
+    Some(Failure { seed, violation: violation?? })
 }
 
 impl Failure {

@@ -94,18 +94,56 @@ impl Cluster {
     }
 
     pub(crate) fn dump(&self, step: &Step) {
-        let names: Vec<String> = (1..=self.starts).map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
+        let names: Vec<String> = (1..=self.starts)
+            .map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
+            .collect();
         let mut out = String::new();
         for (n, node) in self.nodes.iter().enumerate() {
-            out += &format!("   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n", node.incomplete, node.disk.rolled_back, node.clock.dots, node.clock.horizon, node.disk.reports.iter().map(|r| format!("{:?} {:?}", r.dots, r.checkpoints)).collect::<Vec<_>>());
+            out += &format!(
+                "   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n",
+                node.incomplete,
+                node.disk.rolled_back,
+                node.clock.dots,
+                node.clock.horizon,
+                node.disk
+                    .reports
+                    .iter()
+                    .map(|r| format!("{:?} {:?}", r.dots, r.checkpoints))
+                    .collect::<Vec<_>>()
+            );
             for (name, row) in &node.disk.rows {
-                out += &format!("      {name:?} {:?} ctx={:?} own={:?} ack={}\n", row.stored.record.siblings().iter().map(|s| format!("{}{}{}", s.dot, if s.is_tombstone() {"T"} else {""}, s.expires_at.map_or(String::new(), |e| format!("@{}", e.0)))).collect::<Vec<_>>(), row.stored.record.context(), row.stored.own, row.acknowledging);
+                out += &format!(
+                    "      {name:?} {:?} ctx={:?} own={:?} ack={}\n",
+                    row.stored
+                        .record
+                        .siblings()
+                        .iter()
+                        .map(|s| format!(
+                            "{}{}{}",
+                            s.dot,
+                            if s.is_tombstone() { "T" } else { "" },
+                            s.expires_at.map_or(String::new(), |e| format!("@{}", e.0))
+                        ))
+                        .collect::<Vec<_>>(),
+                    row.stored.record.context(),
+                    row.stored.own,
+                    row.acknowledging
+                );
             }
         }
         for (i, m) in self.messages.iter().enumerate() {
-            out += &format!("      m{i}: to {} key {} {:?} ctx={:?} state={:?}\n", m.to, m.key, m.record.dots().collect::<Vec<_>>(), m.record.context(), m.state_of);
+            out += &format!(
+                "      m{i}: to {} key {} {:?} ctx={:?} state={:?}\n",
+                m.to,
+                m.key,
+                m.record.dots().collect::<Vec<_>>(),
+                m.record.context(),
+                m.state_of
+            );
         }
-        for (i, n) in names.iter().enumerate() { out = out.replace(n, &format!("p{i}")); }
+        for (i, n) in names.iter().enumerate() {
+            out = out.replace(n, &format!("p{i}"));
+        }
         println!("{out}@{} {step:?}", self.now);
     }
 
@@ -318,12 +356,9 @@ impl Cluster {
             let record = &stored.record;
             let wall = self.wall(node);
             let left = record.siblings().iter().filter(|s| !s.is_expired(wall)).cloned();
-            read.record = Record::from_parts(
-                record.context().clone(),
-                record.hlc_max(),
-                left.collect(),
-            )
-            .expect("fewer siblings");
+            read.record =
+                Record::from_parts(record.context().clone(), record.hlc_max(), left.collect())
+                    .expect("fewer siblings");
         }
         let is_member = node < self.members;
         let owner = &mut self.nodes[node];
@@ -497,10 +532,8 @@ impl Cluster {
         if last > 0 && !reused {
             self.ended.push((actor, last));
         }
-        let (clock_lost, horizon_lost) = (
-            self.without(LeftOut::ClockLostAtRestart),
-            self.without(LeftOut::HorizonOnlyInMemory),
-        );
+        let (clock_lost, horizon_lost) =
+            (self.without(LeftOut::ClockLostAtRestart), self.without(LeftOut::HorizonOnlyInMemory));
         let owner = &mut self.nodes[node];
         owner.mint = DotMint::new(actor_now);
         owner.hybrid = HybridClock::new();

@@ -41,74 +41,164 @@ pub(crate) struct Write {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     /// A client reads a key from the members and fallbacks of these masks.
-    Read { key: usize, members: usize, fallbacks: usize, newest_wins: bool, repair: bool },
+    Read {
+        key: usize,
+        members: usize,
+        fallbacks: usize,
+        newest_wins: bool,
+        repair: bool,
+    },
     /// A member answers a read that ends later.
-    AnswerEarly { key: usize, member: usize },
+    AnswerEarly {
+        key: usize,
+        member: usize,
+    },
     /// A put or delete that a member coordinates.
-    Put { at: usize, write: Write },
+    Put {
+        at: usize,
+        write: Write,
+    },
     /// A put or delete that a fallback coordinates for a member.
-    PutAtFallback { at: usize, intended: usize, write: Write },
+    PutAtFallback {
+        at: usize,
+        intended: usize,
+        write: Write,
+    },
     /// A message arrives, perhaps to arrive again later; perhaps what comes of it cannot be stored.
-    Deliver { message: usize, again: bool, fails: bool },
+    Deliver {
+        message: usize,
+        again: bool,
+        fails: bool,
+    },
     /// A message and the next one for the same record arrive in one turn.
-    DeliverTwo { message: usize },
+    DeliverTwo {
+        message: usize,
+    },
     /// All messages to a member arrive, or they are lost.
-    DeliverAll { to: usize },
-    DropAll { to: usize },
+    DeliverAll {
+        to: usize,
+    },
+    DropAll {
+        to: usize,
+    },
     /// A message turns into a hint at a fallback.
-    Divert { message: usize, fallback: usize, acknowledging: bool },
+    Divert {
+        message: usize,
+        fallback: usize,
+        acknowledging: bool,
+    },
     /// A message is lost.
-    Drop { message: usize },
+    Drop {
+        message: usize,
+    },
     /// A fallback sends the members what it holds for them.
-    OfferHints { fallback: usize },
+    OfferHints {
+        fallback: usize,
+    },
     /// A fallback hears what members made of its hints.
-    HearOfHints { fallback: usize },
+    HearOfHints {
+        fallback: usize,
+    },
     /// A fallback's hint space is full: it drops what it may.
-    DropHints { fallback: usize },
+    DropHints {
+        fallback: usize,
+    },
     /// Two members exchange everything at once.
-    Exchange { a: usize, b: usize },
+    Exchange {
+        a: usize,
+        b: usize,
+    },
     /// Two members open an exchange.
-    OpenSession { a: usize, b: usize },
+    OpenSession {
+        a: usize,
+        b: usize,
+    },
     /// The two sides of an open exchange exchange one key.
-    SessionKey { session: usize, key: usize },
+    SessionKey {
+        session: usize,
+        key: usize,
+    },
     /// An open exchange ends: completely if both sides went through all keys.
-    EndSession { session: usize },
+    EndSession {
+        session: usize,
+    },
     /// A member sends its record as state, piece by piece, each to arrive whenever.
-    SendState { key: usize, from: usize, to: usize },
+    SendState {
+        key: usize,
+        from: usize,
+        to: usize,
+    },
     /// A member sends the first pieces of its record as state, then breaks off.
-    SendSomePieces { key: usize, from: usize, to: usize, pieces: usize },
+    SendSomePieces {
+        key: usize,
+        from: usize,
+        to: usize,
+        pieces: usize,
+    },
     /// A disk syncs.
-    Sync { node: usize },
+    Sync {
+        node: usize,
+    },
     /// A member checkpoints its clock.
-    Checkpoint { at: usize },
+    Checkpoint {
+        at: usize,
+    },
     /// A member tells another its durable clock.
-    Report { from: usize, to: usize },
+    Report {
+        from: usize,
+        to: usize,
+    },
     /// All members checkpoint and tell all their clocks, then one collects.
-    ReportAndCollect { at: usize },
+    ReportAndCollect {
+        at: usize,
+    },
     /// A member collects with what it was told.
-    Collect { at: usize },
+    Collect {
+        at: usize,
+    },
     /// All members checkpoint, tell all their clocks, and collect.
     CollectEverywhere,
     /// All members exchange, two at a time.
     ExchangeEverywhere,
     /// All nodes say that they hold no hint of a process, if that is so.
-    AskForHintsOf { process: usize },
+    AskForHintsOf {
+        process: usize,
+    },
     /// A member closes numbers that were asked for, if it may.
-    CloseNumbers { closing: usize, at: usize },
+    CloseNumbers {
+        closing: usize,
+        at: usize,
+    },
     /// A process loses what its disk has not synced, and starts again.
-    Crash { node: usize },
+    Crash {
+        node: usize,
+    },
     /// A member finds a record damaged.
-    Damage { key: usize, at: usize },
+    Damage {
+        key: usize,
+        at: usize,
+    },
     /// A member loses one record or both and does not notice.
-    LoseSilently { key: usize, both: bool, at: usize },
+    LoseSilently {
+        key: usize,
+        both: bool,
+        at: usize,
+    },
     /// Images of all members' disks are put aside.
     BackUp,
     /// A member starts with the image of its disk that was put aside.
-    Restore { at: usize },
+    Restore {
+        at: usize,
+    },
     /// An incomplete member exchanges with another.
-    RecoverWith { at: usize, other: usize },
+    RecoverWith {
+        at: usize,
+        other: usize,
+    },
     /// An incomplete member exchanges with all others.
-    Recover { at: usize },
+    Recover {
+        at: usize,
+    },
 }
 
 /// A cluster and what happens to it.
@@ -229,7 +319,10 @@ const KINDS: &[Kind] = &[
         key: dice.key(mood),
         member: dice.member(mood),
     }),
-    (Class::Exchange, 6, |dice, mood| Step::Exchange { a: dice.member(mood), b: dice.member(mood) }),
+    (Class::Exchange, 6, |dice, mood| Step::Exchange {
+        a: dice.member(mood),
+        b: dice.member(mood),
+    }),
     (Class::Exchange, 2, |_, _| Step::ExchangeEverywhere),
     (Class::Exchange, 3, |dice, mood| Step::SendState {
         key: dice.key(mood),
@@ -325,7 +418,8 @@ impl Dice {
         happens: impl Fn(Class) -> bool,
     ) -> Vec<Step> {
         let key = self.key(mood);
-        let write = Write { key, context: None, delete: false, newest_wins: false, ..self.write(mood) };
+        let write =
+            Write { key, context: None, delete: false, newest_wins: false, ..self.write(mood) };
         let mut life = vec![Step::Put { at: self.member(mood), write }];
         if happens(Class::Hints) {
             let (message, fallback) = (self.below(64), self.below(FALLBACKS));
@@ -334,7 +428,10 @@ impl Dice {
         life.extend(self.spread(mood));
         let old_copies = [
             (Class::Exchange, Step::AnswerEarly { key, member: self.member(mood) }),
-            (Class::Exchange, Step::SendState { key, from: self.member(mood), to: self.member(mood) }),
+            (
+                Class::Exchange,
+                Step::SendState { key, from: self.member(mood), to: self.member(mood) },
+            ),
             (Class::Exchange, Step::OpenSession { a: self.member(mood), b: self.member(mood) }),
             (Class::Rollback, Step::BackUp),
         ];

@@ -114,7 +114,9 @@ impl Cluster {
             self.truth.check_end(key, &records, copies, deletes_hold, self.slowest_wall())?;
             for record in &records {
                 // One member may have collected what another still holds.
-                let dead = |r: &Record| r.siblings().iter().all(|s| s.is_tombstone() || s.expires_at.is_some());
+                let dead = |r: &Record| {
+                    r.siblings().iter().all(|s| s.is_tombstone() || s.expires_at.is_some())
+                };
                 if !(record.same_versions(&records[0]) || dead(record) && dead(&records[0])) {
                     return Err(format!("members differ: {record:?} and {:?}", records[0]));
                 }
