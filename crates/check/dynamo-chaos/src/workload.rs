@@ -121,3 +121,36 @@ pub fn sees_unseen_deletes(key: KeyIndex) -> bool {
 pub fn uses_any_quorum(key: KeyIndex) -> bool {
     key.0 % 4 == ANY_QUORUM_REST
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_bucket_and_is_found_by_its_name() {
+        let workload = Workload::draw(7, false);
+        for key in workload.key_indices() {
+            let name = workload.name(key);
+            assert_eq!(workload.bucket_of(key).bucket, name.bucket);
+            assert!(workload.has_key(&name.key.to_string()));
+        }
+        assert!(!workload.has_key("key-99"));
+        let mut random = Stream::new(7, "keys");
+        let drawn: Vec<KeyIndex> = (0..2000).map(|_| workload.draw_key(&mut random)).collect();
+        assert!(workload.key_indices().all(|key| drawn.contains(&key)));
+    }
+
+    #[test]
+    fn where_disks_are_destroyed_two_copies_are_on_disk() {
+        for seed in 0..100 {
+            let workload = Workload::draw(seed, true);
+            let careful = |of: &WorkloadBucket| {
+                of.settings.w >= 2 && of.settings.durability == Durability::Synced
+            };
+            assert!(workload.buckets.iter().all(careful) && workload.w_min == 2);
+        }
+        let careless =
+            |seed| Workload::draw(seed, false).buckets.iter().any(|of| of.settings.w == 1);
+        assert!((0..100).any(careless));
+    }
+}
