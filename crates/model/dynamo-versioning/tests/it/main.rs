@@ -12,6 +12,8 @@ mod model;
 #[cfg(planted_bugs)]
 mod planted_bugs;
 #[cfg(not(planted_bugs))]
+mod played_histories;
+#[cfg(not(planted_bugs))]
 mod random_histories;
 #[cfg(not(planted_bugs))]
 mod versions;
