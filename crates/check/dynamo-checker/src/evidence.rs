@@ -89,6 +89,8 @@ pub struct RemovedHint {
     pub target: HostIndex,
     /// Whose version it was.
     pub write: WriteId,
+    /// Whether the target's disk had it then, or a record that covered it.
+    pub there: bool,
 }
 
 /// All that the checks may look at.

@@ -31,7 +31,7 @@ pub struct Observer {
     /// Deletes whose tombstone some node removed.
     pub collected: BTreeSet<WriteId>,
     /// The writes in each acknowledged hint that a node keeps.
-    hints: BTreeMap<(HostIndex, Bytes), Vec<WriteId>>,
+    hints: BTreeMap<(HostIndex, Bytes), Vec<(WriteId, Dot)>>,
     /// Which node each actor is.
     pub actors: BTreeMap<ActorId, HostIndex>,
 }
@@ -115,12 +115,13 @@ impl Observer {
         acknowledging: bool,
         record: &Record,
     ) {
-        let writes = record.siblings().iter().filter_map(|s| WriteId::of_request(s.request));
+        let siblings = record.siblings().iter();
+        let writes = siblings.filter_map(|s| Some((WriteId::of_request(s.request)?, s.dot)));
         self.hints.insert((host, row), writes.filter(|_| acknowledging).collect());
     }
 
     /// A node removed a hint of these writes.
-    pub fn hint_removed(&mut self, host: HostIndex, row: &Bytes) -> Vec<WriteId> {
+    pub fn hint_removed(&mut self, host: HostIndex, row: &Bytes) -> Vec<(WriteId, Dot)> {
         self.hints.remove(&(host, row.clone())).unwrap_or_default()
     }
 

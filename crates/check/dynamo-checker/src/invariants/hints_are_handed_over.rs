@@ -1,8 +1,8 @@
 //! **A hint that counts goes only when its target has what it held** (protocol rule 8, history 7).
 //!
 //! Check: whenever a fallback removed a hint that had been acknowledged, the replica that it was kept
-//! for had stored each of its versions, or something that replaced it, by then; or what replaced it
-//! was collected. Where the last write wins nothing is checked: a greater timestamp replaces without
+//! for had each of its versions on its disk, or had stored it or something that replaced it before;
+//! or what replaced it was collected. Where the last write wins nothing is checked: a greater timestamp replaces without
 //! having seen. Nor is it after a power loss, where a bucket is `buffered`.
 
 use dynamo_types::Durability;
@@ -32,7 +32,7 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
             let stored = evidence.stored.get(&(*write, hint.target));
             stored.is_some_and(|at| *at <= hint.at) || evidence.collected.contains(write)
         });
-        if !evidence.ancestry.any_covers(known, hint.write) {
+        if !hint.there && !evidence.ancestry.any_covers(known, hint.write) {
             let detail = format!(
                 "{} removed its hint of {} for {}, which had not stored it",
                 hint.by, hint.write, hint.target
@@ -53,7 +53,13 @@ mod tests {
 
     fn removed(evidence: &mut Evidence, write: WriteId, at: u64) {
         let (by, target) = (HostIndex(3), REPLICAS[0]);
-        evidence.hints_removed.push(RemovedHint { at: Instant(at), by, target, write });
+        evidence.hints_removed.push(RemovedHint {
+            at: Instant(at),
+            by,
+            target,
+            write,
+            there: false,
+        });
     }
 
     #[test]

@@ -272,11 +272,16 @@ impl Cluster {
     }
 
     fn hint_removed(&mut self, host: HostIndex, row: &Bytes) {
-        let target = rows::parse_hint_key(row).and_then(|(node, ..)| self.index_of(node));
-        let Some(target) = target else { return };
+        let Some((target, _, name)) = rows::parse_hint_key(row) else { return };
+        let Some(target) = self.index_of(target) else { return };
+        let disk = &self.hosts[target.index()].disk;
+        let held = disk.peek(Column::Objects, &rows::object_key(&name));
+        let held = held.and_then(|row| StoredRecord::decode(row).ok());
         let at = self.now;
-        let writes = self.observer.hint_removed(host, row);
-        let removed = writes.into_iter().map(|write| RemovedHint { at, by: host, target, write });
+        let removed = self.observer.hint_removed(host, row).into_iter().map(|(write, dot)| {
+            let there = held.as_ref().is_some_and(|held| held.record.covers(dot));
+            RemovedHint { at, by: host, target, write, there }
+        });
         self.evidence.hints_removed.extend(removed);
     }
 

@@ -228,8 +228,7 @@ fn history_11_a_rollback_of_a_member_that_coordinated_nothing_is_noticed() {
 /// it ever reported, and it holds what was replaced.
 #[test]
 fn history_11_a_rollback_is_noticed_although_all_dots_came_back() {
-    let repair =
-        Read { key: KEY, members: 0b001, fallbacks: 0, newest_wins: false, repair: true };
+    let repair = Read { key: KEY, members: 0b001, fallbacks: 0, newest_wins: false, repair: true };
     let history = script(&[
         &[put(0, BLIND), put(1, BLIND), ExchangeEverywhere, BackUp],
         &[put(1, DELETE), ExchangeEverywhere, CollectEverywhere],
