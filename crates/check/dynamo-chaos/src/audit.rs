@@ -110,24 +110,38 @@ impl<'a> Auditor<'a> {
         self.cluster.check_running().map_err(|error| AuditError::NodeGone(format!("{error:#}")))
     }
 
-    /// Waits until all nodes are ready.
+    /// Waits until all nodes are ready and connected with each other. Until then a request may fail for
+    /// want of replicas, as it may while links are cut.
     ///
     /// # Errors
-    /// One of them is gone, or is not ready in time.
+    /// One of them is gone, or does not come so far in time.
     pub async fn wait_ready(&mut self) -> Result<(), AuditError> {
         let deadline = clock::now() + SETTLE_WITHIN;
         for host in nodes() {
-            let address = self.address(host)?;
-            while !self.http.is_ready(address, PATIENCE).await {
+            while let Some(lacking) = self.lacking(host).await? {
                 self.check_running()?;
                 if clock::now() >= deadline {
                     let log = self.cluster.log_end(host);
-                    return Err(AuditError::NodeGone(format!("{host} is not ready\n{log}")));
+                    return Err(AuditError::NodeGone(format!("{host} {lacking}\n{log}")));
                 }
                 clock::pause().await;
             }
         }
         Ok(())
+    }
+
+    /// What a node lacks to serve every request, in words that follow its name.
+    async fn lacking(&self, host: HostIndex) -> Result<Option<String>, AuditError> {
+        let address = self.address(host)?;
+        if !self.http.is_ready(address, PATIENCE).await {
+            return Ok(Some("is not ready".to_owned()));
+        }
+        let members = match self.http.cluster(address, PATIENCE).await {
+            Ok((members, _)) => members,
+            Err(error) => return Ok(Some(format!("does not tell its members: {error}"))),
+        };
+        let missing = members.iter().find(|member| !member.reachable);
+        Ok(missing.map(|member| format!("has no connection to {}", member.node)))
     }
 
     /// Waits until all replicas of all keys hold the same and nobody keeps hints, and gathers the

@@ -11,9 +11,10 @@ pub struct SeenMember {
     pub node: NodeId,
     /// Where it is looked for.
     pub address: String,
-    /// What is thought of it: `up` if it is held for running. Nodes that think nothing of the kind say
-    /// whether they are connected.
+    /// What is thought of it: `up` if it is held for running.
     pub liveness: String,
+    /// Whether a connection stands.
+    pub reachable: bool,
     /// All that every node should know alike, as text.
     pub details: String,
 }
@@ -39,15 +40,11 @@ fn member(mut member: Map<String, Value>) -> Result<SeenMember, String> {
     };
     let (id, address) = (text("id")?, text("address")?);
     let node = id.parse().map_err(|_| format!("node id `{id}`"))?;
+    let liveness = text("liveness")?;
     let reachable = member.get("reachable").and_then(Value::as_bool);
-    let liveness = match (text("liveness"), reachable) {
-        (Ok(liveness), _) => liveness,
-        (Err(_), Some(true)) => "up".to_owned(),
-        (Err(_), Some(false)) => "not connected".to_owned(),
-        (Err(error), None) => return Err(error),
-    };
+    let reachable = reachable.ok_or("a member does not say whether it is reachable")?;
     member.retain(|name, _| !OPINIONS.contains(&name.as_str()));
-    Ok(SeenMember { node, address, liveness, details: format!("{member:?}") })
+    Ok(SeenMember { node, address, liveness, reachable, details: format!("{member:?}") })
 }
 
 #[cfg(test)]
@@ -56,17 +53,18 @@ mod tests {
 
     #[test]
     fn opinions_are_kept_apart_from_what_all_should_know() {
-        let body = |opinion: &str| {
-            format!(r#"{{"members": [{{"id": "00000000000000aa", "address": "a:1", {opinion}}}]}}"#)
+        let parsed = |rest: &str| {
+            let member = format!(r#"{{"id": "00000000000000aa", "address": "a:1"{rest}}}"#);
+            parse(format!(r#"{{"members": [{member}]}}"#).as_bytes())
         };
-        let parsed = |opinion: &str| parse(body(opinion).as_bytes()).unwrap().remove(0);
-        let up = parsed(r#""liveness": "up", "reachable": false"#);
-        let (node, address) = (NodeId(0xaa), "a:1".to_owned());
-        assert_eq!((up.node, up.address, up.liveness.as_str()), (node, address, "up"));
-        assert_eq!(parsed(r#""reachable": true"#).liveness, "up");
-        assert_eq!(parsed(r#""reachable": false"#).liveness, "not connected");
-        assert_eq!(parsed(r#""reachable": false"#).details, up.details);
-        assert_ne!(parsed(r#""reachable": false, "zone": "z""#).details, up.details);
-        assert!(parse(body("\"zone\": \"z\"").as_bytes()).is_err());
+        let one = |rest: &str| parsed(rest).unwrap().remove(0);
+        let up = one(r#", "liveness": "up", "reachable": false"#);
+        assert_eq!((up.node, up.address.as_str(), up.reachable), (NodeId(0xaa), "a:1", false));
+        assert_eq!(up.liveness, "up");
+        assert_eq!(one(r#", "liveness": "down", "reachable": true"#).details, up.details);
+        let elsewhere = one(r#", "liveness": "up", "reachable": false, "zone": "z""#);
+        assert_ne!(elsewhere.details, up.details);
+        assert!(parsed(r#", "liveness": "up""#).is_err());
+        assert!(parsed(r#", "reachable": true"#).is_err());
     }
 }
