@@ -1,24 +1,33 @@
+//! Each rule of replication that the model's members leave out is missed: by random histories, or by
+//! one that is played on purpose (`played_histories`) where random ones take too long.
+
 use crate::model::first_failure;
 use crate::model::left_out::LeftOut;
 
+/// Histories within which a random one must show what is wrong.
+const HISTORIES: u64 = 2_500;
+
+/// Rules whose absence shows in fewer than one of thousands of random histories. Each has a played
+/// history.
+const RARE: &[LeftOut] = &[
+    LeftOut::SessionOutlivesItsSides,
+    LeftOut::IncompleteJudgesByNothing,
+    LeftOut::IncompleteEndsAfterOneExchange,
+    LeftOut::RollbackUnnoticed,
+    LeftOut::RollbackSeenByClock,
+    LeftOut::ReportsNotTakenOver,
+    LeftOut::CutByOwnLiveClock,
+    LeftOut::CollectableBeforeHorizon,
+    LeftOut::ClosedWithHintsLeft,
+    LeftOut::ClosedWithoutExchange,
+    LeftOut::ClosingOutlivesLosses,
+    LeftOut::HintRemovedUncompared,
+];
+
 #[test]
-fn hunt() {
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for rule in LeftOut::ALL {
-        let name = format!("{rule:?}");
-        if !only.is_empty() && name != only {
-            continue;
-        }
-        for laws in [true, false] {
-            match first_failure(0..20_000, Some(*rule), laws, 2) {
-                None => println!("== {laws} {rule:?} NOT FOUND"),
-                Some(f) if only.is_empty() => println!(
-                    "== {laws} {rule:?} in {}: {}",
-                    f.seed,
-                    f.violation.chars().take(110).collect::<String>()
-                ),
-                Some(f) => println!("== {}", f.explained(Some(*rule), laws)),
-            }
-        }
+fn random_histories_miss_each_rule_that_is_left_out() {
+    for rule in LeftOut::ALL.iter().filter(|rule| !RARE.contains(rule)) {
+        let failure = first_failure(0..HISTORIES, Some(*rule), true, 2);
+        assert!(failure.is_some(), "nothing was wrong without {rule:?}");
     }
 }

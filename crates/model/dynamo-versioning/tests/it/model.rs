@@ -11,18 +11,11 @@ use cluster::Cluster;
 use left_out::LeftOut;
 use script::{History, Step};
 
-static DBG: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 /// Plays one history to its end and a full exchange.
 pub(crate) fn play(history: &History, left_out: Option<LeftOut>, laws: bool) -> Result<(), String> {
     let mut cluster = Cluster::new(history, left_out, laws);
     for step in &history.steps {
-        if DBG.load(Ordering::Relaxed) {
-            cluster.dump(step);
-        }
         cluster.play(step)?;
-    }
-    if DBG.load(Ordering::Relaxed) {
-        cluster.dump(&Step::Sync { node: 99 });
     }
     cluster.settle()
 }
@@ -91,12 +84,6 @@ impl Failure {
             }
         }
         let History { members, lazy, skews, steps } = history;
-        if std::env::var_os("DBG1").is_some() {
-            DBG.store(true, Ordering::Relaxed);
-            let h = History { members, lazy, skews, steps: steps.clone() };
-            let _ = play(&h, left_out, laws);
-            DBG.store(false, Ordering::Relaxed);
-        }
         let steps: String = steps.iter().map(|step: &Step| format!("  {step:?}\n")).collect();
         let seed = self.seed;
         format!("seed {seed}, {members} members, lazy: {lazy}, {skews:?}: {violation}\n{steps}")

@@ -93,60 +93,6 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn dump(&self, step: &Step) {
-        let names: Vec<String> = (1..=self.starts)
-            .map(|n| format!("{}", ActorId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
-            .collect();
-        let mut out = String::new();
-        for (n, node) in self.nodes.iter().enumerate() {
-            out += &format!(
-                "   n{n} inc={} rb={} clock={:?} H={:?} reports={:?}\n",
-                node.incomplete,
-                node.disk.rolled_back,
-                node.clock.dots,
-                node.clock.horizon,
-                node.disk
-                    .reports
-                    .iter()
-                    .map(|r| format!("{:?} {:?}", r.dots, r.checkpoints))
-                    .collect::<Vec<_>>()
-            );
-            for (name, row) in &node.disk.rows {
-                out += &format!(
-                    "      {name:?} {:?} ctx={:?} own={:?} ack={}\n",
-                    row.stored
-                        .record
-                        .siblings()
-                        .iter()
-                        .map(|s| format!(
-                            "{}{}{}",
-                            s.dot,
-                            if s.is_tombstone() { "T" } else { "" },
-                            s.expires_at.map_or(String::new(), |e| format!("@{}", e.0))
-                        ))
-                        .collect::<Vec<_>>(),
-                    row.stored.record.context(),
-                    row.stored.own,
-                    row.acknowledging
-                );
-            }
-        }
-        for (i, m) in self.messages.iter().enumerate() {
-            out += &format!(
-                "      m{i}: to {} key {} {:?} ctx={:?} state={:?}\n",
-                m.to,
-                m.key,
-                m.record.dots().collect::<Vec<_>>(),
-                m.record.context(),
-                m.state_of
-            );
-        }
-        for (i, n) in names.iter().enumerate() {
-            out = out.replace(n, &format!("p{i}"));
-        }
-        println!("{out}@{} {step:?}", self.now);
-    }
-
     fn without(&self, rule: LeftOut) -> bool {
         self.left_out == Some(rule)
     }
