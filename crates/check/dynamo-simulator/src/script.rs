@@ -40,8 +40,23 @@ impl Script {
     /// If there are fewer than three nodes.
     #[must_use]
     pub fn new(nodes: u8) -> Self {
-        assert!(nodes >= 3, "N is 3");
-        let mut cluster = Cluster::new(calm(nodes), false);
+        Self::of(calm(nodes))
+    }
+
+    /// The same, whose replicas do not compare themselves: only requests and hints heal it.
+    ///
+    /// # Panics
+    /// If there are fewer than three nodes.
+    #[must_use]
+    pub fn without_anti_entropy(nodes: u8) -> Self {
+        let mut options = calm(nodes);
+        options.timing.anti_entropy_interval = Duration::from_secs(24 * 3600);
+        Self::of(options)
+    }
+
+    fn of(options: SeedOptions) -> Self {
+        assert!(options.nodes >= 3, "N is 3");
+        let mut cluster = Cluster::new(options, false);
         cluster.start_all();
         cluster.advance_to(Instant(2_000_000_000));
         Self { cluster, requests: 0 }
@@ -175,6 +190,11 @@ impl Script {
     /// Ends a process; it starts again within seconds.
     pub fn crash(&mut self, host: HostIndex, crash: Crash) {
         self.cluster.crash(host, crash);
+    }
+
+    /// Ends a process and loses its disk; it starts again within seconds.
+    pub fn lose_disk(&mut self, host: HostIndex) {
+        self.cluster.lose_disk(host);
     }
 
     /// All machines lose power at once; they start again within seconds.

@@ -194,7 +194,7 @@ impl Cluster {
     }
 
     /// A node dies and comes back with an empty disk.
-    fn lose_disk(&mut self, host: HostIndex) {
+    pub(crate) fn lose_disk(&mut self, host: HostIndex) {
         if self.media_have_failed() || !self.crash(host, Crash::Power) {
             return;
         }

@@ -180,7 +180,7 @@ fn a_retry_after_its_version_was_deleted_does_not_bring_it_back() {
 
 #[test]
 fn read_repair_on_notfound_first() {
-    let mut script = Script::new(3);
+    let mut script = Script::without_anti_entropy(3);
     let hosts = script.replicas_first(KEY);
     script.isolate(hosts[2], true);
     script.wait(Duration::from_secs(8));
@@ -220,4 +220,60 @@ fn a_coordinator_that_lost_its_own_put_does_not_cover_it() {
     script.wait(Duration::from_secs(10));
     context_of(&script.put(hosts[0], KEY, "third", &[&first]));
     assert_eq!(script.read(hosts[1], KEY).values, ["second", "third"]);
+}
+
+/// What a replica missed while it was cut off, and nobody reads, it has soon after all the same.
+#[test]
+fn replicas_heal_without_anyone_asking() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    script.isolate(hosts[2], true);
+    script.wait(Duration::from_secs(8));
+    context_of(&script.put(hosts[0], KEY, "milk", &[]));
+    script.isolate(hosts[2], false);
+    script.wait(Duration::from_secs(30));
+    assert!(script.has_row(hosts[2], KEY));
+    let written = script.object_rows_written();
+    script.wait(Duration::from_secs(60));
+    assert_eq!(script.object_rows_written(), written, "and then falls silent");
+}
+
+/// A node comes back with an empty disk: the others fill it, and until then it does not count.
+#[test]
+fn wiped_node_is_refilled_by_anti_entropy_alone() {
+    let mut script = Script::new(5);
+    let hosts = script.replicas_first(KEY);
+    let keys: Vec<String> = (0..50).map(|number| format!("key-{number}")).collect();
+    for key in &keys {
+        context_of(&script.put(hosts[0], key, key, &[]));
+    }
+    script.lose_disk(hosts[0]);
+    script.wait(Duration::from_secs(60));
+    for key in &keys {
+        if script.replicas_first(key)[..3].contains(&hosts[0]) {
+            assert!(script.has_row(hosts[0], key), "{key} was not brought back");
+        }
+        assert_eq!(script.read(hosts[0], key).values, [key.as_str()]);
+    }
+}
+
+/// A tombstone stays as long as one replica may not have it, and goes when all have reported that
+/// they do; the value does not come back.
+#[test]
+fn tombstones_go_when_every_replica_has_them_and_not_before() {
+    let mut script = Script::new(3);
+    let hosts = script.replicas_first(KEY);
+    let put = context_of(&script.put(hosts[0], KEY, "milk", &[]));
+    script.isolate(hosts[2], true);
+    script.wait(Duration::from_secs(8));
+    let options = dynamo_messages::Options::default();
+    context_of(&script.mutate(hosts[0], KEY, None, &[&put], options));
+    script.wait(Duration::from_secs(120));
+    assert!(script.has_row(hosts[0], KEY), "one replica has not seen the delete");
+    script.isolate(hosts[2], false);
+    script.wait(Duration::from_secs(120));
+    for host in &hosts {
+        assert!(!script.has_row(*host, KEY), "{host} still holds the tombstone");
+        assert!(script.read(*host, KEY).values.is_empty());
+    }
 }
