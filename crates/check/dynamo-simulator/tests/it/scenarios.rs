@@ -266,7 +266,7 @@ fn tombstones_go_when_every_replica_has_them_and_not_before() {
     let put = context_of(&script.put(hosts[0], KEY, "milk", &[]));
     script.isolate(hosts[2], true);
     script.wait(Duration::from_secs(8));
-    let options = dynamo_messages::Options::default();
+    let options = Options::default();
     context_of(&script.mutate(hosts[0], KEY, None, &[&put], options));
     script.wait(Duration::from_secs(120));
     assert!(script.has_row(hosts[0], KEY), "one replica has not seen the delete");
