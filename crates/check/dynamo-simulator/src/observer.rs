@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dynamo_checker::evidence::{HeldRecord, HeldVersion, Minted};
 use dynamo_checker::history::{HostIndex, KeyIndex, WriteId};
 use dynamo_checker::value;
-use dynamo_protocol::Column;
+use dynamo_protocol::{Column, rows};
 use dynamo_types::{ActorId, Instant, PartitionId};
 use dynamo_versioning::{Content, Dot, Record, Sibling, StoredRecord};
 
@@ -120,6 +120,16 @@ impl Observer {
         self.hints.insert((host, row), writes.filter(|_| acknowledging).collect());
     }
 
+    /// A node's process ended: its disk may have lost the last changes of its hints.
+    pub fn hints_are(&mut self, host: HostIndex, disk: &Disk) {
+        self.hints.retain(|(of, _), _| *of != host);
+        for (row, value) in disk.rows(Column::Hints) {
+            if let Some((acknowledging, stored)) = value.and_then(rows::decode_hint) {
+                self.keeps_hint(host, row.clone(), acknowledging, &stored.record);
+            }
+        }
+    }
+
     /// A node removed a hint of these writes.
     pub fn hint_removed(&mut self, host: HostIndex, row: &Bytes) -> Vec<(WriteId, Dot)> {
         self.hints.remove(&(host, row.clone())).unwrap_or_default()
@@ -128,7 +138,7 @@ impl Observer {
     /// A node's disk holds other rows than it held.
     pub fn disk_replaced(&mut self, host: HostIndex, disk: &Disk) {
         self.tombstones.retain(|(of, _), _| *of != host);
-        self.hints.retain(|(of, _), _| *of != host);
+        self.hints_are(host, disk);
         for (row, value) in disk.rows(Column::Objects) {
             if let Some(stored) = value.and_then(|value| StoredRecord::decode(value).ok()) {
                 self.holds(host, row.clone(), &stored.record);

@@ -305,6 +305,7 @@ impl Cluster {
         state.dies_mid_turn = false;
         let unreported = state.disk.crash(crash);
         self.observe_unreported(host, unreported);
+        self.observer.hints_are(host, &self.hosts[host.index()].disk);
         self.trace.note(now, 6, [u64::from(host.0), crash as u64]);
         self.trace.line(now, || format!("{host} CRASHES: {crash:?}"));
         self.add_counters(&machine);
