@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::console::{progress, say, table};
 use crate::simulate::{self, SimulateOptions};
 use crate::workspace::{Workspace, must_succeed};
-use crate::{chaos, clock, setup, tidy};
+use crate::{chaos, clock, model, setup, tidy};
 
 /// Seeds of a full run, and of a quick one.
 const RUNS: u64 = 2000;
@@ -20,7 +20,7 @@ const PLANTED_WITHIN: u64 = 200;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Fewer seeds, no planted bugs and no chaos: for the minutes before a commit.
+    /// Fewer seeds, no planted bugs, no model and no chaos: for the minutes before a commit.
     #[arg(long)]
     quick: bool,
 }
@@ -45,6 +45,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         step("tidy", tidy::run),
         step("clippy", clippy),
         step("test", test),
+        step("model", |workspace| model::run(workspace, &model::Options::default())),
         step("simulate", |workspace| simulate_runs(workspace, RUNS)),
         step("planted bugs", planted_bugs),
         step("chaos", |workspace| chaos::run(workspace, &chaos::Options::default())),
@@ -52,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let quick = step("simulate", |workspace| simulate_runs(workspace, RUNS_QUICK));
     let mut steps: Vec<Step> = full.into();
     if options.quick {
-        steps.retain(|step| !["simulate", "planted bugs", "chaos"].contains(&step.name));
+        steps.retain(|step| !["model", "simulate", "planted bugs", "chaos"].contains(&step.name));
         steps.push(quick);
     }
     let mut ran = Vec::new();

@@ -14,6 +14,7 @@ mod clock;
 mod cluster;
 mod console;
 mod fix;
+mod model;
 mod setup;
 mod simulate;
 mod test;
@@ -47,6 +48,8 @@ enum Task {
     Tidy,
     /// Run seeded clusters in one thread under faults, and check every promise.
     Simulate(simulate::SimulateOptions),
+    /// Play random histories of the rules of replication, with and without each rule.
+    Model(model::Options),
     /// Run one recorded event log, or one seed, again, step by step.
     Replay(simulate::ReplayOptions),
     /// Run real nodes under faults, and check every promise.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Fix => fix::run(&workspace),
         Task::Tidy => tidy::run(&workspace),
         Task::Simulate(options) => simulate::run(&workspace, &options),
+        Task::Model(options) => model::run(&workspace, &options),
         Task::Replay(options) => simulate::replay(&workspace, &options),
         Task::Chaos(options) => chaos::run(&workspace, &options),
         Task::Cluster(options) => cluster::run(&workspace, options),

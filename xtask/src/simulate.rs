@@ -106,7 +106,8 @@ fn simulator(workspace: &Workspace) -> Command {
     cargo
 }
 
-fn with_planted_bugs(workspace: &Workspace, command: &str) -> Command {
+/// Cargo with the optimised build that holds planted bugs.
+pub(crate) fn with_planted_bugs(workspace: &Workspace, command: &str) -> Command {
     let mut cargo = workspace.cargo();
     // These overrule `build.rustflags`, and the planted bugs would silently not be there.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");

@@ -11,6 +11,8 @@ pub enum Finder {
     Simulator,
     /// The tests of dynamo-repair, whose histories it decides in a few steps.
     RepairTests,
+    /// The model of dynamo-versioning, within 20,000 histories.
+    Model,
     /// Nobody yet: it takes a coincidence that no workload of ours brings about.
     Nobody,
 }
@@ -75,6 +77,26 @@ planted_bugs! {
     DamageLeavesComplete = "damage_leaves_complete" by Simulator,
     /// Clocks are joined after an exchange that left something out.
     PartialExchangeJoinsClocks = "partial_exchange_joins_clocks" by RepairTests,
+    /// A merge drops tombstones beside living versions.
+    TombstonesDroppedInMerge = "tombstones_dropped_in_merge" by Model,
+    /// A merge keeps the versions of both sides and forgets what those replaced.
+    MergeForgetsReplaced = "merge_forgets_replaced" by Model,
+    /// What a view hides is not covered by its context.
+    ViewCoversWhatItShows = "view_covers_what_it_shows" by Model,
+    /// A new version's timestamp follows the node's clock and not what it replaces.
+    HlcByClockAlone = "hlc_by_clock_alone" by Model,
+    /// A new version's claim leaves out what the versions that it replaces had replaced.
+    ClaimForgetsReplaced = "claim_forgets_replaced" by Model,
+    /// A message for one version claims all that its record knows to be replaced.
+    WriteClaimsWholeContext = "write_claims_whole_context" by Model,
+    /// The delayed rule takes a dot in the clock for a delete, within the horizon or not.
+    DelayedBelievesClock = "delayed_believes_clock" by Model,
+    /// State merges normally though the sender has not incorporated what was collected here.
+    StateWithoutHorizonTest = "state_without_horizon_test" by Model,
+    /// A dot clock takes in whole contexts, with the numbers of other keys that their intervals span.
+    ClockTakesContexts = "clock_takes_contexts" by Model,
+    /// Single intervals of a context are pruned that lie inside the cut and cover no version.
+    PrunePerInterval = "prune_per_interval" by Model,
     /// Of two details of a member, gossip keeps those that were set earlier.
     GossipKeepsOlderDetails = "gossip_keeps_older_details" by Simulator,
     /// Who was judged down stays so, though it refuted.

@@ -5,6 +5,7 @@
 //! intervals is unsafe: the version that replaced them may not be known everywhere.
 
 use dynamo_types::WallTime;
+use dynamo_types::planted::{PlantedBug, planted};
 
 use crate::dot_set::DotSet;
 use crate::record::Record;
@@ -14,6 +15,10 @@ use crate::record::Record;
 /// collectable here is acknowledged and not stored.
 #[must_use]
 pub fn collectable(record: &Record, wall: WallTime, cut: &DotSet) -> bool {
+    if planted(PlantedBug::CollectDotsOnly) {
+        let over = record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(wall));
+        return over && record.dots().all(|dot| cut.contains(dot));
+    }
     record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(wall))
         && record.context().is_subset_of(cut)
 }
@@ -26,10 +31,28 @@ pub fn collectable(record: &Record, wall: WallTime, cut: &DotSet) -> bool {
 /// replaced the rest. A horizon without them could lie inside the clock of a sender whose state is
 /// older than the replacement, and its record would bring the replaced versions back.
 pub fn shrink(record: &mut Record, cut: &DotSet) -> bool {
+    if planted(PlantedBug::PrunePerInterval) {
+        return prune_per_interval(record, cut);
+    }
     let shortest = record.dots().collect::<DotSet>();
     if *record.context() == shortest || !record.context().is_subset_of(cut) {
         return false;
     }
     record.cut_context();
     true
+}
+
+/// The planted mistake of history 2.
+fn prune_per_interval(record: &mut Record, cut: &DotSet) -> bool {
+    let dots = record.dots().collect::<DotSet>();
+    let mut pruned = DotSet::new();
+    for (actor, lo, hi) in record.context().intervals() {
+        let mut interval = DotSet::new();
+        interval.insert_interval(actor, lo, hi);
+        if interval.is_subset_of(cut) && interval.intersection(&dots).is_empty() {
+            pruned.union_with(&interval);
+        }
+    }
+    record.prune(&pruned);
+    !pruned.is_empty()
 }

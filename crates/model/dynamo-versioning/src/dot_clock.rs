@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use dynamo_types::planted::{PlantedBug, planted};
 use thiserror::Error;
 
 use crate::dot::Dot;
@@ -56,6 +57,9 @@ impl DotClock {
     /// claimed those would let their tombstones be collected too early. Replaced versions that never
     /// came by themselves enter the clock with the next complete exchange.
     pub fn incorporate(&mut self, record: &Record) {
+        if planted(PlantedBug::ClockTakesContexts) {
+            self.dots.union_with(record.context());
+        }
         for dot in record.dots() {
             self.dots.insert(dot);
         }

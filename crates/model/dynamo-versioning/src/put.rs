@@ -96,13 +96,19 @@ pub fn apply_put(
         return Err(TooManySiblings { held, max: siblings_max });
     }
 
-    let hlc = clock.tick(wall, put.context_hlc.max(stored.record.hlc_max()));
+    let mut covered_hlc = put.context_hlc.max(stored.record.hlc_max());
+    if planted(PlantedBug::HlcByClockAlone) {
+        covered_hlc = Hlc::ZERO;
+    }
+    let hlc = clock.tick(wall, covered_hlc);
     let own_end = stored.extendable_end(mint).filter(|_| put.may_extend);
     let dot = mint.next();
     // What a replaced version had replaced is replaced with it, also where the request's context
     // was cut short or the bucket's newest version replaced more than its client saw.
     let mut claim = put.context;
-    claim.union_with(&stored.record.claims_of(&replaced));
+    if !planted(PlantedBug::ClaimForgetsReplaced) {
+        claim.union_with(&stored.record.claims_of(&replaced));
+    }
     // The numbers from the last own dot to this one went to other keys, so that anybody may cover
     // them: whoever covers that last dot, record or client, sees one interval go on.
     claim.insert_interval(dot.actor, own_end.unwrap_or(dot.counter - 1), dot.counter);

@@ -68,7 +68,8 @@ pub fn receive_state(
     clock: &DotClock,
     sender: &DotClock,
 ) -> Received {
-    if !clock.horizon.is_subset_of(&sender.dots) {
+    let knows_all_collected = clock.horizon.is_subset_of(&sender.dots);
+    if !knows_all_collected && !planted(PlantedBug::StateWithoutHorizonTest) {
         return receive_delayed(stored, incoming, clock);
     }
     let (mut received, _) = examine(stored, incoming, clock);
@@ -101,8 +102,9 @@ fn examine(stored: &StoredRecord, incoming: &Record, clock: &DotClock) -> (Recei
         if stored.record.covers(dot) {
             received.obsolete.push(dot);
         } else if clock.includes(dot) {
-            // The planted filter of history 1 takes the clock's word for a delete.
-            let believes = planted(PlantedBug::DelayedFilterKeepsContext);
+            // The planted filters of history 1 take the clock's word for a delete.
+            let believes = planted(PlantedBug::DelayedFilterKeepsContext)
+                || planted(PlantedBug::DelayedBelievesClock);
             if clock.horizon.contains(dot) || believes {
                 collected.push(dot);
             } else {

@@ -226,8 +226,23 @@ impl Record {
             let last = self.siblings.iter().max_by_key(|s| (s.hlc, s.dot)).map(|s| s.dot);
             self.retain(|dot| Some(dot) == last);
         }
+        if planted(PlantedBug::TombstonesDroppedInMerge) {
+            self.drop_tombstones_beside_the_living();
+        }
         self.leave_out_lone_claim();
+        if planted(PlantedBug::MergeForgetsReplaced) {
+            self.cut_context();
+        }
         changed
+    }
+
+    /// The planted merge that normalises deletes, which is no lattice operation (history 3).
+    fn drop_tombstones_beside_the_living(&mut self) {
+        let living = self.siblings.iter().filter(|s| !s.is_tombstone());
+        let living: DotSet = living.map(|s| s.dot).collect();
+        if !living.is_empty() {
+            self.retain(|dot| living.contains(dot));
+        }
     }
 
     /// The record in pieces of one sibling each, for transport: a record without siblings is one
@@ -319,7 +334,14 @@ impl Record {
         let alone = self.siblings.len() == 1;
         self.claims.insert(at, if alone { self.context.clone() } else { claim });
         self.leave_out_lone_claim();
-        self.piece(at)
+        let mut message = self.piece(at);
+        if planted(PlantedBug::WriteClaimsWholeContext) {
+            message.context = self.context.clone();
+            self.dots()
+                .filter(|dot| *dot != self.siblings[at].dot)
+                .for_each(|dot| message.context.remove(dot));
+        }
+        message
     }
 
     /// Drops a version as if this record had never heard of it: its dot leaves the context too, so
@@ -334,6 +356,13 @@ impl Record {
     /// Drops a version and goes on to claim that it was replaced: the planted mistake's way.
     pub(crate) fn drop_sibling(&mut self, dropped: Dot) {
         self.retain(|dot| dot != dropped);
+        self.leave_out_lone_claim();
+    }
+
+    /// Takes dots out of the context and all claims: the planted way to cut a context down.
+    pub(crate) fn prune(&mut self, dots: &DotSet) {
+        self.context.subtract(dots);
+        self.claims.iter_mut().for_each(|claim| claim.subtract(dots));
         self.leave_out_lone_claim();
     }
 

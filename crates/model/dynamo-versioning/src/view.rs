@@ -6,6 +6,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Reconciliation, WallTime};
 
 use crate::dot_set::DotSet;
@@ -34,7 +35,7 @@ impl<'a> View<'a> {
     pub fn of(record: &'a Record, reconciliation: Reconciliation, wall: WallTime) -> Self {
         let is_shown = |s: &&Sibling| !s.is_tombstone() && !s.is_expired(wall);
         let siblings = record.siblings().iter();
-        let visible = match reconciliation {
+        let visible: Vec<&Sibling> = match reconciliation {
             Reconciliation::Siblings => {
                 let mut puts = BTreeSet::new();
                 siblings.filter(is_shown).filter(|s| puts.insert((s.request, s.digest))).collect()
@@ -43,6 +44,11 @@ impl<'a> View<'a> {
                 siblings.max_by_key(|s| (s.hlc, s.dot)).into_iter().filter(is_shown).collect()
             }
         };
-        Self { visible, context: record.context().clone(), hlc_max: record.hlc_max() }
+        let context = if planted(PlantedBug::ViewCoversWhatItShows) {
+            visible.iter().map(|sibling| sibling.dot).collect()
+        } else {
+            record.context().clone()
+        };
+        Self { visible, context, hlc_max: record.hlc_max() }
     }
 }

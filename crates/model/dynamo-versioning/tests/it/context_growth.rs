@@ -111,7 +111,7 @@ fn interleave(coordinators: &[usize], readable: &[usize]) -> (usize, usize) {
 }
 
 #[test]
-fn interleaving_writers_leave_at_most_one_sibling_each_and_short_contexts() {
+fn sibling_no_explosion_under_interleaving_writers_and_short_contexts() {
     for readable in [&[0, 1, 2][..], &[1, 2]] {
         for coordinators in [&[0, 1, 2][..], &[0]] {
             let (siblings, context) = interleave(coordinators, readable);

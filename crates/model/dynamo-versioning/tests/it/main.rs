@@ -7,13 +7,14 @@ mod context_growth;
 #[cfg(not(planted_bugs))]
 mod histories;
 #[cfg(not(planted_bugs))]
-mod left_out;
+mod known_bugs;
 mod model;
 #[cfg(planted_bugs)]
 mod planted_bugs;
 #[cfg(not(planted_bugs))]
 mod played_histories;
-#[cfg(not(planted_bugs))]
 mod random_histories;
+#[cfg(not(planted_bugs))]
+mod scripts;
 #[cfg(not(planted_bugs))]
 mod versions;

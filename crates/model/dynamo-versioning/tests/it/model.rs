@@ -1,69 +1,114 @@
 //! Random histories of a small cluster, judged by a model that knows what each client really saw.
+//!
+//! [`script`] makes a history from a seed; [`cluster`] plays it: three to five members of one
+//! partition and two fallbacks, with disks, messages and clocks that go wrong as real ones do, and
+//! with the rules of replication that lie in what callers of this crate do. [`truth`] records for
+//! every write which writes its client had seen, by write number and not by dot, and judges records,
+//! contexts and reads by that. [`left_out`] is the list of rules, and what happens without each.
+//!
+//! What is simpler than in a node: a step is over before the next begins, so slots are mistakes
+//! that a switch makes and not machines; there are two keys, no values and no retries; the members
+//! never change.
 
 pub(crate) mod cluster;
 pub(crate) mod left_out;
 pub(crate) mod script;
 pub(crate) mod truth;
 
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cluster::Cluster;
 use left_out::LeftOut;
-use script::{History, Step};
+use script::History;
+
+/// How a history is played and judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// A rule that members and fallbacks do not keep.
+    pub(crate) left_out: Option<LeftOut>,
+    /// Whether to hold not only the promises but also, after every step, what they rest on.
+    pub(crate) laws: bool,
+}
+
+impl Manner {
+    /// With every rule.
+    pub(crate) const KEPT: Self = Self { left_out: None, laws: true };
+
+    /// With every rule but one.
+    pub(crate) const fn without(rule: LeftOut) -> Self {
+        Self { left_out: Some(rule), laws: true }
+    }
+
+    /// Judged as a client can judge it.
+    pub(crate) const fn by_promises(self) -> Self {
+        Self { laws: false, ..self }
+    }
+}
 
 /// Plays one history to its end and a full exchange.
-pub(crate) fn play(history: &History, left_out: Option<LeftOut>, laws: bool) -> Result<(), String> {
-    let mut cluster = Cluster::new(history, left_out, laws);
-    for step in &history.steps {
-        cluster.play(step)?;
-    }
+pub(crate) fn play(history: &History, manner: Manner) -> Result<(), String> {
+    let mut cluster = Cluster::new(history, manner);
+    history.steps.iter().try_for_each(|step| cluster.play(step))?;
     cluster.settle()
 }
 
-/// A history that breaks a promise.
+/// A seed whose history breaks a promise or a law, and how.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) seed: u64,
     pub(crate) violation: String,
 }
 
-/// The first of these seeds whose history fails, looked for by `workers` threads.
-pub(crate) fn first_failure(
-    seeds: core::ops::Range<u64>,
-    left_out: Option<LeftOut>,
-    laws: bool,
-    workers: u64,
-) -> Option<Failure> {
-    let found = AtomicU64::new(seeds.end);
-    std::thread::scope(|scope| {
-        let hunt = |worker: u64| {
-            let (seeds, found) = (seeds.clone(), &found);
-            move || {
-                for seed in (seeds.start + worker..seeds.end).step_by(workers as usize) {
-                    if seed >= found.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if play(&History::from_seed(seed), left_out, laws).is_err() {
-                        found.fetch_min(seed, Ordering::Relaxed);
-                        return;
-                    }
-                }
+/// The first of these seeds that fails, looked for on all processors.
+pub(crate) fn first_failure(seeds: Range<u64>, manner: Manner) -> Option<Failure> {
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let failed = AtomicU64::new(seeds.end);
+    let hunt = |worker: usize| {
+        for seed in seeds.clone().skip(worker).step_by(workers) {
+            if seed >= failed.load(Ordering::Relaxed) {
+                break;
             }
-        };
-        (1..workers).for_each(|worker| {
-            scope.spawn(hunt(worker));
+            if play(&History::from_seed(seed), manner).is_err() {
+                failed.fetch_min(seed, Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..workers).for_each(|worker| {
+            scope.spawn(move || hunt(worker));
         });
-        hunt(0)();
     });
-    let seed = found.into_inner();
-    let violation =
-        (seed < seeds.end).then(|| play(&History::from_seed(seed), left_out, laws).err());
-    Some(Failure { seed, violation: violation?? })
+    let seed = failed.into_inner();
+    let violation = (seed < seeds.end).then(|| play(&History::from_seed(seed), manner).err())??;
+    Some(Failure { seed, violation })
 }
 
 impl Failure {
-    /// The violation and the steps that it needs.
-    pub(crate) fn explained(&self, left_out: Option<LeftOut>, laws: bool) -> String {
+    /// The violation and the steps that it needs. With `DYNAMO_MODEL_TRACE` set, also what every
+    /// node holds before each of them.
+    pub(crate) fn explained(&self, manner: Manner) -> String {
+        let (history, violation) = self.cut_down(manner);
+        let traced = std::env::var_os("DYNAMO_MODEL_TRACE").is_some();
+        let History { members, lazy, skews, steps } = &history;
+        let mut text = format!("seed {}: {violation}\n", self.seed);
+        let _ = writeln!(text, "{members} members, lazy: {lazy}, skews: {skews:?}");
+        let mut cluster = Cluster::new(&history, manner);
+        for step in steps {
+            if traced {
+                text += &cluster.described();
+            }
+            let _ = writeln!(text, "  {step:?}");
+            if cluster.play(step).is_err() {
+                break;
+            }
+        }
+        text
+    }
+
+    /// Leaves out steps until each that is left is needed.
+    fn cut_down(&self, manner: Manner) -> (History, String) {
         let mut history = History::from_seed(self.seed);
         let mut violation = self.violation.clone();
         let kind = kind_of(&violation);
@@ -73,20 +118,16 @@ impl Failure {
             for at in (0..before).rev() {
                 let mut shorter = history.clone();
                 shorter.steps.remove(at);
-                if let Err(same) = play(&shorter, left_out, laws)
+                if let Err(same) = play(&shorter, manner)
                     && kind_of(&same) == kind
                 {
                     (history, violation) = (shorter, same);
                 }
             }
             if history.steps.len() == before {
-                break;
+                return (history, violation);
             }
         }
-        let History { members, lazy, skews, steps } = history;
-        let steps: String = steps.iter().map(|step: &Step| format!("  {step:?}\n")).collect();
-        let seed = self.seed;
-        format!("seed {seed}, {members} members, lazy: {lazy}, {skews:?}: {violation}\n{steps}")
     }
 }
 

@@ -4,8 +4,8 @@ use dynamo_types::{ActorId, Reconciliation, RequestId, WallTime};
 use dynamo_versioning::testing::{put, value};
 use dynamo_versioning::{
     Applied, BodyDigest, Content, Dot, DotClock, DotMint, DotSet, Hlc, HybridClock, Put, Record,
-    Sibling, StoredRecord, TooManySiblings, View, apply_put, collectable, receive_delayed,
-    receive_state,
+    Sibling, StoredRecord, TooManySiblings, View, apply_put, collectable, drop_refused,
+    receive_delayed, receive_state,
 };
 
 const WALL: WallTime = WallTime(1_000);
@@ -123,6 +123,22 @@ fn a_message_that_says_nothing_new_changes_nothing() {
     let received = receive_delayed(&mut replica.0, &second.write, &DotClock::new());
     assert_eq!((received.changed, received.obsolete), (false, vec![]));
     assert_eq!(replica.0, before, "the own write is kept as well");
+}
+
+#[test]
+fn a_refused_version_leaves_as_if_it_had_never_been_heard_of() {
+    let mut replica = fresh();
+    let first = apply(&mut replica, blind("first"));
+    let refused = apply(&mut replica, put(value("second"), &first.reply_context, Hlc::ZERO, 2));
+    let stays = apply(&mut replica, blind("stays"));
+    assert!(!drop_refused(&mut replica.0, &[first.dot]), "it is no sibling");
+    assert!(drop_refused(&mut replica.0, &[refused.dot]));
+    assert_eq!(replica.0.record.dots().collect::<Vec<_>>(), [stays.dot]);
+    assert!(!replica.0.record.covers(refused.dot));
+    assert!(replica.0.record.covers(first.dot), "that was replaced, whatever replaced it");
+
+    assert!(drop_refused(&mut replica.0, &[stays.dot]));
+    assert_eq!(replica.0, StoredRecord::default(), "a row without versions knows nothing");
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod reads;
 mod recovery;
 mod settle;
 
+use std::fmt::Write as _;
+
 use dynamo_types::{ActorId, WallTime};
 use dynamo_versioning::testing::{put, value};
 use dynamo_versioning::{
@@ -19,8 +21,9 @@ use dynamo_versioning::{
 use self::collection::Closing;
 use self::exchange::{Message, Session};
 use self::hints::Offered;
-use self::node::{Disk, Node, Row, RowName};
+use self::node::{Disk, Node, Recovery, Row, RowName};
 use self::reads::EarlyAnswer;
+use super::Manner;
 use super::left_out::LeftOut;
 use super::script::{FALLBACKS, Fate, History, Step, Write};
 use super::truth::{Truth, WRITES_MAX, Writes};
@@ -38,9 +41,7 @@ struct Seen {
 }
 
 pub(crate) struct Cluster {
-    left_out: Option<LeftOut>,
-    /// Whether to hold not only the promises but also what the rules rest on.
-    laws: bool,
+    manner: Manner,
     /// The first so many nodes are members, the rest fallbacks.
     members: usize,
     lazy: bool,
@@ -64,10 +65,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(history: &History, left_out: Option<LeftOut>, laws: bool) -> Self {
+    pub(crate) fn new(history: &History, manner: Manner) -> Self {
         let mut cluster = Self {
-            left_out,
-            laws,
+            manner,
             members: history.members,
             lazy: history.lazy,
             nodes: Vec::new(),
@@ -93,18 +93,43 @@ impl Cluster {
         cluster
     }
 
-    fn without(&self, rule: LeftOut) -> bool {
-        self.left_out == Some(rule)
+    /// What everybody holds, with short names for processes.
+    pub(crate) fn described(&self) -> String {
+        let mut text = String::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let _ = write!(text, "    node {number}: {node}");
+        }
+        for message in &self.messages {
+            let Message { to, key, record, state_of } = message;
+            let state =
+                state_of.as_ref().map(|(from, clock)| format!(" state of {from} by {clock:?}"));
+            let dots: Vec<Dot> = record.dots().collect();
+            let state = state.unwrap_or_default();
+            let context = record.context();
+            let _ = writeln!(text, "    to {to}, key {key}: {dots:?} covers {context:?}{state}");
+        }
+        (1..=self.starts).fold(text, |text, start| {
+            text.replace(&actor_of(start).to_string(), &format!("p{}", start - 1))
+        })
     }
 
-    /// Random-looking, so that actors of one node do not lie side by side.
+    fn without(&self, rule: LeftOut) -> bool {
+        self.manner.left_out == Some(rule)
+    }
+
     fn new_actor(&mut self) -> ActorId {
         self.starts += 1;
-        ActorId(self.starts.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        actor_of(self.starts)
     }
 
     fn wall(&self, node: usize) -> WallTime {
         self.nodes[node].wall(self.now)
+    }
+
+    /// What is dead by this clock is dead to every member.
+    fn slowest_wall(&self) -> WallTime {
+        let walls = (0..self.members).map(|member| self.wall(member));
+        walls.min().expect("there are members")
     }
 
     fn row(&self, node: usize, name: RowName) -> Row {
@@ -207,7 +232,7 @@ impl Cluster {
         hlc: Hlc,
         writes: Writes,
     ) -> Result<(), String> {
-        if self.laws {
+        if self.manner.laws {
             self.truth.check_context(key, &dots, writes)?;
         }
         self.contexts[key].push(Seen { dots, hlc, writes });
@@ -244,7 +269,7 @@ impl Cluster {
         if applied.reply_hlc <= seen.hlc {
             return Err("a version is not later than what it replaced".into());
         }
-        if self.laws && newest_wins && row.record.siblings().len() != 1 {
+        if self.manner.laws && newest_wins && row.record.siblings().len() != 1 {
             return Err("a put where the newest wins left others beside it".into());
         }
 
@@ -462,7 +487,7 @@ impl Cluster {
     /// What is obsolete counts as acknowledged once what replaced it is synced.
     fn answer_obsolete(&mut self, member: usize, obsolete: &[Dot]) -> Result<(), String> {
         let node = &mut self.nodes[member];
-        if node.dirty && self.left_out != Some(LeftOut::ObsoleteAnsweredUnsynced) {
+        if node.dirty && self.manner.left_out != Some(LeftOut::ObsoleteAnsweredUnsynced) {
             node.obsolete.extend(obsolete);
             return Ok(());
         }
@@ -487,7 +512,6 @@ impl Cluster {
         owner.disk = owner.synced.clone();
         owner.dirty = false;
         owner.obsolete.clear();
-        owner.recovery = Default::default();
         owner.incomplete = owner.disk.incomplete;
         owner.clock = owner.disk.checkpoint.clone();
         owner.clock.join(&owner.disk.journal);
@@ -497,6 +521,7 @@ impl Cluster {
         if clock_lost {
             owner.clock = DotClock::new();
         }
+        owner.recovery = Recovery::begin(&owner.clock);
         self.offered.retain(|offered| offered.name.0 != node || offered.synced);
         self.interrupt(node);
         Ok(())
@@ -569,7 +594,7 @@ impl Cluster {
 
     /// What must hold after every step.
     fn check(&self) -> Result<(), String> {
-        if !self.laws {
+        if !self.manner.laws {
             return Ok(());
         }
         // A clock that vouches for what its member lost lets replaced versions come back.
@@ -610,4 +635,9 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Random-looking, so that actors of one node do not lie side by side.
+fn actor_of(start: u64) -> ActorId {
+    ActorId(start.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dynamo_types::WallTime;
-use dynamo_versioning::{Dot, DotSet, Record};
+use dynamo_versioning::{Dot, DotSet, Record, Sibling};
 
 /// Writes by number, as bits.
 pub(crate) type Writes = u128;
@@ -28,12 +28,25 @@ struct Write {
     rows_most: u32,
 }
 
+/// What disks have lost, and so what can be promised.
+#[derive(Debug)]
+pub(crate) struct Harm {
+    /// How many members must have acknowledged a write for it to survive, if that is known.
+    pub(crate) copies: Option<u32>,
+    /// Nothing deleted may be back.
+    pub(crate) deletes_hold: bool,
+    /// No disk has lost anything.
+    pub(crate) unharmed: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     writes: Vec<Write>,
     by_dot: BTreeMap<Dot, usize>,
-    /// Deletes that were collected, with all that they replaced.
+    /// What was collected, with all that it had replaced.
     collected: Writes,
+    /// The same without what had expired by some members' clocks alone: the others keep that.
+    gone: Writes,
     /// What collected deletes had replaced: that must not come back. The deletes themselves may,
     /// beside a version that was written meanwhile.
     deleted: Writes,
@@ -100,10 +113,14 @@ impl Truth {
         }
     }
 
-    pub(crate) fn collected(&mut self, record: &Record) -> Result<(), String> {
+    /// Takes down that a record was collected. What is dead at `slowest` is dead to all members.
+    pub(crate) fn collected(&mut self, record: &Record, slowest: WallTime) -> Result<(), String> {
         self.collected |= self.history_of(record)?;
-        for dot in record.dots() {
-            self.deleted |= self.writes[self.number(dot)?].past;
+        for sibling in record.siblings() {
+            let number = self.number(sibling.dot)?;
+            let past = self.writes[number].past;
+            self.deleted |= past;
+            self.gone |= past | Writes::from(is_dead(sibling, slowest)) << number;
         }
         Ok(())
     }
@@ -205,18 +222,16 @@ impl Truth {
         Ok(())
     }
 
-    /// Judges what is left of a key at all members when everything has been exchanged.
-    ///
-    /// A dead version may be back: it shows nothing, and is collected once more. `copies` is how many members must have acknowledged a write for it to survive, if that is
-    /// known; `deletes_hold` says that nothing deleted may be back.
+    /// Judges what is left of a key at all members when everything has been exchanged. A dead
+    /// version may be back: it shows nothing, and is collected once more.
     pub(crate) fn check_end(
         &self,
         key: usize,
         records: &[Record],
-        copies: Option<u32>,
-        deletes_hold: bool,
+        harm: &Harm,
         wall: WallTime,
     ) -> Result<(), String> {
+        let Harm { copies, deletes_hold, unharmed } = *harm;
         let mut survivors = 0;
         for record in records {
             survivors |= self.history_of(record)?;
@@ -224,19 +239,20 @@ impl Truth {
         for (number, write) in self.of_key(key) {
             let counts = copies.is_some_and(|copies| write.copies.count_ones() >= copies);
             let bit = 1 << number;
-            if counts && (survivors | self.collected) & bit == 0 {
+            // A member that recovers believes those whose clocks are ahead.
+            let kept = if unharmed { self.gone } else { self.collected };
+            if counts && (survivors | kept) & bit == 0 {
                 return Err(format!("write {} is lost with all that replaced it", write.dot));
             }
             let siblings = records.iter().filter_map(|record| record.sibling(write.dot));
-            let lives = siblings.into_iter().any(|s| !s.is_tombstone() && !s.is_expired(wall));
+            let lives = siblings.into_iter().any(|sibling| !is_dead(sibling, wall));
             if deletes_hold && lives && self.deleted & bit != 0 {
                 return Err(format!("write {} is back after its delete was collected", write.dot));
             }
             if deletes_hold && counts {
                 for sibling in records.iter().flat_map(Record::siblings) {
-                    let lives = !sibling.is_tombstone() && !sibling.is_expired(wall);
                     let dot = sibling.dot;
-                    if lives && write.seen & (1 << self.number(dot)?) != 0 {
+                    if !is_dead(sibling, wall) && write.seen & (1 << self.number(dot)?) != 0 {
                         return Err(format!("write {dot} is back, {} replaced it", write.dot));
                     }
                 }
@@ -244,4 +260,8 @@ impl Truth {
         }
         Ok(())
     }
+}
+
+fn is_dead(sibling: &Sibling, wall: WallTime) -> bool {
+    sibling.is_tombstone() || sibling.is_expired(wall)
 }

@@ -106,14 +106,14 @@ impl Cluster {
             return Ok(());
         }
         let cut = self.cut(at);
-        let wall = self.wall(at);
+        let (wall, slowest) = (self.wall(at), self.slowest_wall());
         for key in 0..KEYS {
             let Some(row) = self.nodes[at].disk.rows.get(&(at, key)).cloned() else { continue };
             let before = &row.stored.record;
             let mut after = row.stored.clone();
             let expired = before.siblings().iter().all(|s| s.is_expired(wall));
             if collectable(before, wall, &cut) {
-                self.truth.collected(before)?;
+                self.truth.collected(before, slowest)?;
                 self.nodes[at].disk.rows.remove(&(at, key));
                 self.goes(at, before);
             } else if shrink(&mut after.record, &cut) {
@@ -121,7 +121,7 @@ impl Cluster {
                 kept.stored = after;
                 self.goes(at, before);
             } else if expired && self.without(LeftOut::ExpiredRemovedByTime) {
-                self.truth.collected(before)?;
+                self.truth.collected(before, slowest)?;
                 self.nodes[at].disk.rows.remove(&(at, key));
             }
         }
@@ -206,7 +206,7 @@ impl Cluster {
         let rows = disks.flat_map(|disk| disk.rows.values().map(|row| &row.stored.record));
         let messages = self.messages.iter().map(|message| &message.record);
         match rows.chain(messages).flat_map(Record::dots).find(|dot| closed.contains(*dot)) {
-            Some(dot) if self.laws => Err(format!("{dot} was closed, and it is there")),
+            Some(dot) if self.manner.laws => Err(format!("{dot} was closed, and it is there")),
             _ => Ok(()),
         }
     }

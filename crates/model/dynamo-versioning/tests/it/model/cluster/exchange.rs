@@ -45,7 +45,7 @@ impl Cluster {
             } else {
                 told.checkpoints.is_subset_of(&node.disk.checkpoints)
             };
-            if self.laws && !(same_disk && has_dots) && self.faults == [0; KEYS] {
+            if self.manner.laws && !(same_disk && has_dots) && self.faults == [0; KEYS] {
                 return Err(format!("member {one} has less than it reported, and lost nothing"));
             }
             if !same_disk && !self.without(LeftOut::RollbackUnnoticed) {

@@ -1,6 +1,7 @@
 //! One process and its disk.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use dynamo_types::WallTime;
 use dynamo_versioning::{Dot, DotClock, DotMint, DotSet, HybridClock, StoredRecord};
@@ -50,14 +51,21 @@ pub(super) struct Disk {
 pub(super) struct Recovery {
     /// Members that it has exchanged with, as bits.
     pub(super) with: u8,
-    /// The clocks of those that are complete, joined.
+    /// Its horizon and the clocks of those that are complete, joined.
     pub(super) learned: DotClock,
+}
+
+impl Recovery {
+    pub(super) fn begin(clock: &DotClock) -> Self {
+        let learned = DotClock { dots: DotSet::new(), horizon: clock.horizon.clone() };
+        Self { with: 0, learned }
+    }
 }
 
 pub(super) struct Node {
     pub(super) mint: DotMint,
     pub(super) hybrid: HybridClock,
-    /// The live clock; empty in incomplete mode.
+    /// The live clock; only a horizon in incomplete mode.
     pub(super) clock: DotClock,
     /// How many checkpoints this process has taken.
     pub(super) checkpoints: u64,
@@ -117,5 +125,30 @@ impl Node {
 
     pub(super) fn wall(&self, now: u64) -> WallTime {
         WallTime(now + self.skew)
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Disk { rows, reports, incomplete, rolled_back, .. } = &self.disk;
+        let DotClock { dots, horizon } = &self.clock;
+        let reported: Vec<&DotSet> = reports.iter().map(|report| &report.dots).collect();
+        writeln!(f, "clock {dots:?}, horizon {horizon:?}, told {reported:?}")?;
+        if *incomplete || *rolled_back {
+            writeln!(f, "      incomplete: {incomplete}, rolled back: {rolled_back}")?;
+        }
+        for ((member, key), Row { stored, acknowledging }) in rows {
+            write!(f, "      member {member}, key {key}:")?;
+            for sibling in stored.record.siblings() {
+                let dead = if sibling.is_tombstone() { "T" } else { "" };
+                write!(f, " {}{dead}", sibling.dot)?;
+                if let Some(WallTime(at)) = sibling.expires_at {
+                    write!(f, " until {at}")?;
+                }
+            }
+            let (context, own) = (stored.record.context(), stored.own);
+            writeln!(f, ", covers {context:?}, {own:?}, acknowledging: {acknowledging}")?;
+        }
+        Ok(())
     }
 }

@@ -2,30 +2,35 @@
 
 use dynamo_versioning::{Dot, DotClock, DotSet, drop_refused};
 
+use super::node::Recovery;
 use super::{Cluster, KEYS, LeftOut};
 
 impl Cluster {
     /// A member forgets its clock and what it had learned, durably.
     pub(super) fn become_incomplete(&mut self, member: usize) {
         let keeps_clock = self.without(LeftOut::IncompleteKeepsClock);
+        let forgets_horizon = self.without(LeftOut::IncompleteForgetsHorizon);
         let in_memory = self.without(LeftOut::IncompleteForgottenAtRestart);
         let node = &mut self.nodes[member];
         node.incomplete = true;
         node.disk.rolled_back = false;
         node.disk.unaware = [false; KEYS];
-        node.recovery = Default::default();
         node.obsolete.clear();
         if !keeps_clock {
-            node.clock = DotClock::new();
+            // What was collected stays so: contexts that were cut down rest on it.
+            let horizon = core::mem::take(&mut node.clock.horizon);
+            let horizon = if forgets_horizon { DotSet::new() } else { horizon };
+            node.clock = DotClock { dots: DotSet::new(), horizon };
         }
         if !in_memory {
             node.disk.incomplete = true;
             if !keeps_clock {
-                node.disk.checkpoint = DotClock::new();
+                node.disk.checkpoint = node.clock.clone();
                 node.disk.journal = DotClock::new();
             }
             node.dirty = true;
         }
+        node.recovery = Recovery::begin(&node.clock);
         self.interrupt(member);
     }
 
@@ -45,6 +50,9 @@ impl Cluster {
         let clock = self.nodes[other].vouches();
         for key in 0..KEYS {
             let theirs = self.record(other, key);
+            if theirs.same_versions(&self.record(at, key)) {
+                continue;
+            }
             if !self.without(LeftOut::IncompleteOffersNothing) {
                 for piece in self.record(at, key).pieces().filter(|piece| !piece.is_empty()) {
                     let refused = self.receive(other, key, &piece, None)?.obsolete;

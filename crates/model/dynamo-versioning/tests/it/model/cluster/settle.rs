@@ -1,8 +1,8 @@
 //! The end of a history: everything arrives, recovers and is exchanged; then it is judged.
 
-use dynamo_types::WallTime;
-use dynamo_versioning::Record;
+use dynamo_versioning::{Record, Sibling};
 
+use super::super::truth::Harm;
 use super::{Cluster, KEYS};
 
 /// More rounds than this, and the members do not come to rest. One round may recover a member,
@@ -95,12 +95,6 @@ impl Cluster {
         record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(self.slowest_wall()))
     }
 
-    /// What is dead by this clock is dead to every member.
-    fn slowest_wall(&self) -> WallTime {
-        let walls = (0..self.members).map(|member| self.wall(member));
-        walls.min().expect("there are members")
-    }
-
     fn judge(&self) -> Result<(), String> {
         for key in 0..KEYS {
             let records: Vec<Record> =
@@ -109,14 +103,16 @@ impl Cluster {
             // collection puts that number beyond a horizon, a late copy counts as collected: the
             // rules promise nothing then.
             let unsure = self.lost_silently[key] && self.collected;
-            let copies = (!unsure).then_some(1 + self.faults[key]);
-            let deletes_hold = !self.lost_silently.contains(&true);
-            self.truth.check_end(key, &records, copies, deletes_hold, self.slowest_wall())?;
+            let harm = Harm {
+                copies: (!unsure).then_some(1 + self.faults[key]),
+                deletes_hold: !self.lost_silently.contains(&true),
+                unharmed: self.faults == [0; KEYS],
+            };
+            self.truth.check_end(key, &records, &harm, self.slowest_wall())?;
             for record in &records {
                 // One member may have collected what another still holds.
-                let dead = |r: &Record| {
-                    r.siblings().iter().all(|s| s.is_tombstone() || s.expires_at.is_some())
-                };
+                let may_be_dead = |s: &Sibling| s.is_tombstone() || s.expires_at.is_some();
+                let dead = |record: &Record| record.siblings().iter().all(may_be_dead);
                 if !(record.same_versions(&records[0]) || dead(record) && dead(&records[0])) {
                     return Err(format!("members differ: {record:?} and {:?}", records[0]));
                 }
