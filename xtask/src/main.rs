@@ -2,8 +2,8 @@
 //!
 //! Depends on none of the project's crates, so that it builds in seconds and works while they do
 //! not compile. This file is the table of contents; each subcommand is the file of its name:
-//! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`simulate`] (with `replay`), [`chaos`],
-//! [`cluster`], [`bench`].
+//! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`model`], [`simulate`] (with `replay`),
+//! [`chaos`], [`cluster`], [`bench`].
 //! Beneath them: [`workspace`] finds the tree and runs Cargo, [`clock`] waits on conditions,
 //! [`console`] prints.
 

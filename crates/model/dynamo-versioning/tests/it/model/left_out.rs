@@ -211,6 +211,7 @@ impl LeftOut {
     /// seldom.
     pub(crate) const ONLY_PLAYED: &[Self] = &[
         Self::SessionOutlivesItsSides,
+        Self::IncompleteEndsAfterOneExchange,
         Self::ReportsNotTakenOver,
         Self::CutByOwnLiveClock,
         Self::ClosingOutlivesLosses,
