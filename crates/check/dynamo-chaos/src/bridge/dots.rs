@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dynamo_checker::evidence::Minted;
 use dynamo_checker::history::{KeyIndex, WriteId};
-use dynamo_types::{PartitionId, WallTime};
+use dynamo_types::{PartitionId, RequestId, WallTime};
 use dynamo_versioning::{Dot, DotSet, Hlc};
 
 use super::{Audit, MINTER_UNKNOWN};
@@ -19,6 +19,8 @@ pub(super) struct Dots {
     by_write: BTreeMap<WriteId, Vec<(Dot, Hlc)>>,
     /// The partition of each key that was explained.
     partitions: BTreeMap<KeyIndex, PartitionId>,
+    /// Request ids that nodes chose.
+    requests: BTreeMap<RequestId, WriteId>,
     /// Dots that were seen with two writes.
     pub(super) conflicts: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Dots {
         for (key, dot, write, at) in &observations.shown {
             dots.note(*key, *dot, *write, Hlc::at(*at));
         }
+        dots.learn_requests(audit);
         for (key, explained) in &audit.explained {
             for sibling in explained.siblings() {
                 if let Some(write) = dots.write_of(observations, *key, sibling) {
@@ -54,6 +57,18 @@ impl Dots {
             }
         }
         dots
+    }
+
+    /// A write without idempotency key has a request id of the node's choice, which is that of all its
+    /// versions: one whose dot is known tells it for the others.
+    fn learn_requests(&mut self, audit: &Audit) {
+        for explained in audit.explained.values() {
+            for sibling in explained.siblings() {
+                if let Some((_, write)) = self.by_dot.get(&(explained.partition, sibling.dot)) {
+                    self.requests.insert(sibling.request, *write);
+                }
+            }
+        }
     }
 
     fn note(&mut self, key: KeyIndex, dot: Dot, write: WriteId, hlc: Hlc) {
@@ -72,19 +87,16 @@ impl Dots {
         }
     }
 
-    /// The write that made a version, by its request id, by its dot, or because it is the only value
-    /// that reads show and nobody has claimed.
+    /// The write that made a version, by its request id, or because it is the only value that reads
+    /// show and nobody has claimed.
     pub(super) fn write_of(
         &self,
         observations: &Observations,
         key: KeyIndex,
         sibling: &ExplainedSibling,
     ) -> Option<WriteId> {
-        if let Some(write) = observations.requests.get(&sibling.request) {
-            return Some(*write);
-        }
-        let partition = self.partitions.get(&key)?;
-        if let Some((_, write)) = self.by_dot.get(&(*partition, sibling.dot)) {
+        let request = observations.requests.get(&sibling.request);
+        if let Some(write) = request.or_else(|| self.requests.get(&sibling.request)) {
             return Some(*write);
         }
         let late =

@@ -1,6 +1,6 @@
 //! Histories made by hand, sound ones and such that must be found out.
 
-use dynamo_checker::history::Outcome;
+use dynamo_checker::history::{Outcome, Seen};
 use dynamo_messages::Receipt;
 use dynamo_simulator::workload::Known;
 use dynamo_types::{
@@ -367,6 +367,20 @@ fn a_write_without_idempotency_key_is_known_by_its_dot_or_its_value() {
     let (a_id, _, a) = story.put(vec![]);
     story.recorder.lock().requests.clear();
     let audit = story.look(&[(a_id, a)], &[a]);
+    assert_eq!(story.broken(audit), None);
+
+    // Minted twice, and answers show it once: its request id, whatever it is, tells.
+    let mut story = Story::new();
+    let (a_id, _, a) = story.put(vec![]);
+    story.recorder.lock().requests.clear();
+    let (b_id, _, b) = story.put(vec![]);
+    let twin = story.dot();
+    let audit = story.look(&[(a_id, a), (b_id, b), (a_id, twin)], &[a, b, twin]);
+    let shown = Seen::Write(a_id);
+    for read in &mut story.recorder.lock().history.reads {
+        read.values.dedup_by(|one, other| one == other || *one == shown);
+    }
+    story.recorder.lock().shown.clear();
     assert_eq!(story.broken(audit), None);
 
     // Its acknowledgement was lost: only the value that reads show can tell.
