@@ -1,5 +1,7 @@
 //! The model catches each mistake, in this crate and in what its callers do.
 
+use std::fmt;
+
 use dynamo_types::planted::{Finder, PlantedBug, plant};
 
 use crate::model::left_out::LeftOut;
@@ -23,32 +25,47 @@ const ALSO_OURS: [PlantedBug; 5] = [
 fn the_model_catches_every_mistake_and_nothing_else() {
     let models = PlantedBug::ALL.iter().filter(|bug| bug.finder() == Finder::Model);
     for bug in models.chain(&ALSO_OURS) {
-        println!("{}:", bug.name());
         plant(Some(*bug));
-        let caught = caught(Manner::KEPT);
+        let hunt = Hunt::for_mistake(Manner::KEPT);
         plant(None);
-        assert!(caught, "{} was not caught", bug.name());
+        println!("{}: {hunt}", bug.name());
+        assert!(hunt.by_laws.is_some(), "{} was not caught", bug.name());
     }
     for rule in LeftOut::ALL.iter().filter(|rule| !LeftOut::ONLY_PLAYED.contains(rule)) {
-        println!("{rule:?}:");
-        assert!(caught(Manner::without(*rule)), "{rule:?} was not caught");
+        let hunt = Hunt::for_mistake(Manner::without(*rule));
+        println!("{rule:?}: {hunt}");
+        assert!(hunt.by_laws.is_some(), "{rule:?} was not caught");
     }
     let failure = first_failure(seeds(), Manner::KEPT);
     assert!(failure.is_none(), "{}", failure.unwrap().explained(Manner::KEPT));
 }
 
-/// Whether a mistake is caught; prints where, and whether clients alone would notice.
-fn caught(manner: Manner) -> bool {
-    let failures =
-        [("laws", manner), ("promises alone", manner.by_promises())].map(|(by, manner)| {
-            let failure = first_failure(0..CAUGHT_WITHIN, manner);
-            match &failure {
+/// Where a mistake was caught.
+struct Hunt {
+    by_laws: Option<Failure>,
+    /// What clients alone would notice.
+    by_promises: Option<Failure>,
+}
+
+impl Hunt {
+    fn for_mistake(manner: Manner) -> Self {
+        Self {
+            by_laws: first_failure(0..CAUGHT_WITHIN, manner),
+            by_promises: first_failure(0..CAUGHT_WITHIN, manner.by_promises()),
+        }
+    }
+}
+
+impl fmt::Display for Hunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (by, failure) in [("laws", &self.by_laws), ("promises alone", &self.by_promises)] {
+            match failure {
                 Some(Failure { seed, violation }) => {
-                    println!("  by {by} in history {seed}: {violation}")
+                    write!(f, "\n  by {by} in history {seed}: {violation}")?;
                 }
-                None => println!("  not by {by}"),
+                None => write!(f, "\n  not by {by}")?,
             }
-            failure
-        });
-    failures[0].is_some()
+        }
+        Ok(())
+    }
 }

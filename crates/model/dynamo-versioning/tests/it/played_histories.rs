@@ -430,3 +430,22 @@ fn an_incomplete_member_keeps_its_horizon() {
     ]);
     rests_on(LeftOut::IncompleteForgetsHorizon, &history, "and it has not");
 }
+
+/// Members 0 and 1 cut a context down, a repair carries what is left to member 2, whose disk is an
+/// old one, and then both lose the cutting. Member 2 holds the same versions as they do, so nobody
+/// gives it what is missing.
+#[test]
+fn a_collection_is_synced_before_others_see_it() {
+    let repair = Read { key: KEY, members: 0b011, fallbacks: 0, newest_wins: false, repair: true };
+    let history = History {
+        lazy: true,
+        ..script(&[
+            &[put(2, BLIND), put(2, DELETE), put(0, BLIND), BackUp],
+            &[ExchangeEverywhere, CollectEverywhere, Restore { at: 2 }, repair],
+            // It learns that its disk is an old one.
+            &[RecoverWith { at: 0, other: 2 }, DeliverAll { to: 2 }],
+            &[Crash { node: 0 }, Crash { node: 1 }],
+        ])
+    };
+    rests_on(LeftOut::CollectionSeenUnsynced, &history, "and it has not");
+}

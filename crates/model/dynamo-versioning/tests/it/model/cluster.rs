@@ -60,7 +60,6 @@ pub(crate) struct Cluster {
     /// Records damaged or lost, per key: so many copies of a version may be gone.
     faults: [u32; KEYS],
     lost_silently: [bool; KEYS],
-    restored: bool,
     collected: bool,
 }
 
@@ -83,7 +82,6 @@ impl Cluster {
             truth: Truth::default(),
             faults: [0; KEYS],
             lost_silently: [false; KEYS],
-            restored: false,
             collected: false,
         };
         for skew in history.skews.into_iter().take(history.members + FALLBACKS) {
@@ -586,7 +584,6 @@ impl Cluster {
         let Some(backup) = self.nodes[at].backup.take() else { return Ok(()) };
         self.faults.iter_mut().for_each(|faults| *faults += 1);
         (0..KEYS).for_each(|key| self.truth.lost(key, at));
-        self.restored = true;
         let owner = &mut self.nodes[at];
         owner.synced = Disk { rolled_back: true, ..backup };
         self.crash(at)

@@ -37,6 +37,7 @@
 //! | 5 the cut is what all members have for good, the collector included | `Collect` | `CutWithoutReport`, `CutByOwnLiveClock` |
 //! | 5 the whole context is inside the cut | the same | `collect_dots_only`, `prune_per_interval` |
 //! | 5 what was covered joins the horizon, siblings' dots included | late copies | `HorizonNotKept`, `HorizonWithoutSiblings` |
+//! | 5 a collection is synced before others see it | `Collect`, `Crash` | `CollectionSeenUnsynced` |
 //! | 5 what expired leaves by the cut alone | skewed clocks | `ExpiredRemovedByTime` |
 //! | 5 what is collectable here is acknowledged and not stored; beyond the horizon it is refused | the end of each history | `CollectableStoredAgain`, `CollectableBeforeHorizon` |
 //! | 5 a number is void only if it was neither stored nor sent | fates of puts | `SentNumberDeclaredVoid` |
@@ -127,6 +128,8 @@ pub(crate) enum LeftOut {
     HorizonNotKept,
     /// The horizon takes in what was covered, without the siblings' own dots.
     HorizonWithoutSiblings,
+    /// Others see what a member has collected or cut down before that is synced.
+    CollectionSeenUnsynced,
     /// A member removes what has expired by its own clock, without a cut or a horizon.
     ExpiredRemovedByTime,
     /// What is collectable here is stored again when another member still has it.
@@ -192,6 +195,7 @@ impl LeftOut {
         Self::CutByOwnLiveClock,
         Self::HorizonNotKept,
         Self::HorizonWithoutSiblings,
+        Self::CollectionSeenUnsynced,
         Self::ExpiredRemovedByTime,
         Self::CollectableStoredAgain,
         Self::CollectableBeforeHorizon,
@@ -214,6 +218,7 @@ impl LeftOut {
         Self::IncompleteEndsAfterOneExchange,
         Self::ReportsNotTakenOver,
         Self::CutByOwnLiveClock,
+        Self::CollectionSeenUnsynced,
         Self::ClosingOutlivesLosses,
     ];
 }

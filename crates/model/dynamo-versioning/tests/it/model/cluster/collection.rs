@@ -125,7 +125,8 @@ impl Cluster {
                 self.nodes[at].disk.rows.remove(&(at, key));
             }
         }
-        Ok(())
+        // Others would see records that say less, and what they leave to the horizon could be lost.
+        if self.without(LeftOut::CollectionSeenUnsynced) { Ok(()) } else { self.sync(at) }
     }
 
     /// What a record covered goes beyond the horizon.

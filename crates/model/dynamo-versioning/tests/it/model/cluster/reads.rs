@@ -129,7 +129,8 @@ impl Cluster {
     }
 
     /// A version that an asked member neither has nor covers is put to it, and is left out if it
-    /// was collected there. A member that covers it by now answers anew.
+    /// was collected there. Else the member answers anew: it has the version now, or what replaced
+    /// it, and what it answered first may have been replaced by that.
     fn ask_about_doubtful(&mut self, key: usize, answers: &mut Answers) -> Result<Record, String> {
         let mut collected = Vec::new();
         if self.without(LeftOut::ReadBelievesHints) {
@@ -145,7 +146,7 @@ impl Cluster {
                     };
                     let refused = self.receive(*member, key, &version, None)?.obsolete;
                     let record = self.record(*member, key);
-                    if refused.contains(&dot) && record.covers(dot) {
+                    if record.covers(dot) {
                         *answer = record;
                         newer = true;
                     } else if refused.contains(&dot) {

@@ -6,7 +6,7 @@ use super::node::Recovery;
 use super::{Cluster, KEYS, LeftOut};
 
 impl Cluster {
-    /// A member forgets its clock and what it had learned, durably.
+    /// A member forgets its dots, and makes a durable note of that. It keeps its horizon.
     pub(super) fn become_incomplete(&mut self, member: usize) {
         let keeps_clock = self.without(LeftOut::IncompleteKeepsClock);
         let forgets_horizon = self.without(LeftOut::IncompleteForgetsHorizon);

@@ -80,10 +80,9 @@ impl Cluster {
             }
         }
         self.check()?;
-        let lossless = self.faults == [0; KEYS];
         for (member, key) in (0..self.members).flat_map(|m| (0..KEYS).map(move |key| (m, key))) {
             let record = self.record(member, key);
-            if lossless && !record.is_empty() && self.is_dead(&record) {
+            if !record.is_empty() && self.is_dead(&record) {
                 let cut = self.cut(member);
                 return Err(format!("member {member} never collects {record:?} by {cut:?}"));
             }
