@@ -73,6 +73,10 @@ planted_bugs! {
     CollectDotsOnly = "collect_dots_only" by Nobody,
     /// The live clock is reported, not that of the last synced checkpoint.
     ReportBeforeSync = "report_before_sync" by Nobody,
+    /// A clock report that was overtaken by a later one takes its place.
+    OvertakenReportCounts = "overtaken_report_counts" by Simulator,
+    /// A node whose disk was set back does not compare checkpoints.
+    RollbackUnnoticed = "rollback_unnoticed" by Simulator,
     /// A replica that lost something goes on as if it were complete.
     DamageLeavesComplete = "damage_leaves_complete" by Simulator,
     /// Clocks are joined after an exchange that left something out.
