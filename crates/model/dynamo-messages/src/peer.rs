@@ -94,7 +94,8 @@ pub enum PeerMessage {
         /// A bit for each group.
         groups: u64,
     },
-    /// Would you turn these versions away as collected? Answered with `Collected`.
+    /// Would you turn these versions away as collected? Answered with `Collected`; or, by one that has
+    /// one of them by now or what replaced it, with a new `ReadReply`.
     AskCollected(AskCollected),
     /// To `AskCollected`.
     Collected {

@@ -534,7 +534,7 @@ impl Node {
                 ReplicaEffect::IncompletenessRecorded => {
                     self.effects.push_back(Effect::IncompletenessRecorded);
                 }
-                ReplicaEffect::Vetted { asker, collected } => self.answer_vet(asker, collected),
+                ReplicaEffect::Vetted { asker, verdict } => self.answer_vet(asker, verdict),
             }
         }
     }

@@ -202,11 +202,22 @@ pub(crate) enum ReplicaEffect {
     },
     /// What was found incomplete at the start is durably noted.
     IncompletenessRecorded,
-    /// To [`Job::Vet`]; none if this copy cannot know.
+    /// To [`Job::Vet`].
     Vetted {
         asker: VetFor,
-        collected: Option<Vec<Dot>>,
+        verdict: VetVerdict,
     },
+}
+
+/// What a replica says of versions that it did not show.
+#[derive(Debug)]
+pub(crate) enum VetVerdict {
+    /// It would turn these away as collected.
+    Collected(Vec<Dot>),
+    /// It has some of them by now, or what replaced them: this is its record.
+    Newer(Record),
+    /// It cannot know: this copy is incomplete.
+    Unsure,
 }
 
 /// The machine.

@@ -14,7 +14,9 @@ use dynamo_versioning::{
 
 use super::hint_space::HintChange;
 use super::slot::{Held, Place, Slot, SlotKey, State};
-use super::{IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo, VetFor};
+use super::{
+    IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo, VetFor, VetVerdict,
+};
 use crate::counters::Counters;
 use crate::effect::{Column, LoadId, StoreWrite};
 use crate::event::LoadedRow;
@@ -349,13 +351,20 @@ impl Replica {
         }
     }
 
-    /// Says which versions would be turned away as collected. An incomplete copy does not know: it has
+    /// Says which versions would be turned away as collected. A record that has one of them by now,
+    /// or what replaced it, is told instead: what it held when it was read may be replaced by that, and
+    /// a read that lasts would show both side by side. An incomplete copy does not know: it has
     /// forgotten what it collected, and its answers to reads do not count either.
     fn vet(&mut self, id: PartitionId, record: &Record, asker: VetFor, dots: Vec<Dot>) {
         let partition = self.partitions.get_mut(id);
-        let collected =
-            partition.is_complete().then(|| collected_of(record, &partition.clock, dots));
-        self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
+        let verdict = if !partition.is_complete() {
+            VetVerdict::Unsure
+        } else if dots.iter().any(|dot| record.covers(*dot)) {
+            VetVerdict::Newer(record.clone())
+        } else {
+            VetVerdict::Collected(collected_of(record, &partition.clock, dots))
+        };
+        self.effects.push_back(ReplicaEffect::Vetted { asker, verdict });
     }
 
     /// The target has the hint. It goes only if it still is what was sent (history 7).

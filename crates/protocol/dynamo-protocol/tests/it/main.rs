@@ -9,5 +9,6 @@ mod gets;
 mod known;
 mod membership;
 mod puts;
+mod reports;
 mod restarts;
 mod stores;
