@@ -91,7 +91,8 @@ fn planted_bugs(workspace: &Workspace) -> Result<()> {
         ..SimulateOptions::default()
     };
     simulate::run(workspace, &options)?;
-    simulate::test_with_planted_bugs(workspace, "dynamo-repair")
+    simulate::test_with_planted_bugs(workspace, "dynamo-repair")?;
+    simulate::test_with_planted_bugs(workspace, "dynamo-simulator")
 }
 
 fn summary(ran: &[(&str, Duration, bool)], planned: usize) -> Vec<Vec<String>> {
