@@ -126,6 +126,7 @@ impl Replica {
     /// A damaged row counts as lost: what is written next starts from nothing, and no interval of
     /// this process is extended over what the row may have held (protocol rule 1).
     fn quarantine(&mut self, key: &SlotKey, counters: &mut Counters) -> Held {
+        let rotten = key.place != Place::Own;
         match key.place {
             Place::Own => self.row_rotted(&key.name, counters),
             Place::Hint(_) => {
@@ -134,7 +135,7 @@ impl Replica {
                 self.partitions.get_mut(id).mint.raise_floor();
             }
         }
-        Held::default()
+        Held { rotten, ..Held::default() }
     }
 
     /// Refuses all changes that wait at a slot, answers all questions, and closes it.
@@ -154,7 +155,8 @@ impl Replica {
                 | Job::HintTaken { .. }
                 | Job::Collect
                 | Job::DropVersions(_)
-                | Job::DropRotten) => self.refuse(&job, true),
+                | Job::DropRotten
+                | Job::DropRottenHint(_)) => self.refuse(&job, true),
             }
         }
     }
@@ -180,7 +182,7 @@ impl Replica {
                 outcome: WriteOutcome::Overloaded,
             },
             // The hint stays, and the next pass of the handoff finds it.
-            Job::HintTaken { intended, .. } => {
+            Job::HintTaken { intended, .. } | Job::DropRottenHint(intended) => {
                 ReplicaEffect::HintNotRemoved { intended: *intended }
             }
             // Nobody can say; the asker waits for its deadline, and asks another replica.
@@ -206,7 +208,7 @@ impl Replica {
             position,
             place: key.place,
         };
-        let mut after = before.clone();
+        let mut after = Held { rotten: false, ..before.clone() };
         let mut turn = SlotTurn::default();
         for job in slot.queue.drain(..) {
             turn.bytes += job.held_bytes();
@@ -222,6 +224,7 @@ impl Replica {
                 Job::Write(write) => self.merge(at, &mut after, write, &mut turn, counters),
                 Job::HintTaken { intended, record } => {
                     self.hint_taken(intended, &mut after, &record, &mut turn);
+                    turn.changed |= before.rotten;
                 }
                 Job::Vet { asker, dots } => {
                     self.vet(at.partition, &after.stored.record, asker, dots);
@@ -229,6 +232,7 @@ impl Replica {
                 Job::Collect => self.collect(at, &key.name, &mut after, &mut turn, counters),
                 // The row is deleted, if it is still none that can be read.
                 Job::DropRotten => turn.changed |= after.stored.record.is_empty(),
+                Job::DropRottenHint(_) => turn.changed |= before.rotten,
                 Job::DropVersions(dots) => {
                     // A copy that has become complete since would take the loss for a replacement.
                     if !self.partitions.get_mut(at.partition).is_complete() {
@@ -288,9 +292,11 @@ impl Replica {
                     there.then_some((key.len() + length) as u64)
                 };
                 let length_before = rows::encode_hint(false, &before.stored).len();
+                // Nobody knows any more how long a row was that rotted.
+                let rotten = before.rotten.then_some(key.len() as u64);
                 let change = HintChange {
                     intended,
-                    before: bytes(before, length_before),
+                    before: rotten.or(bytes(before, length_before)),
                     after: bytes(after, value.len()),
                 };
                 self.hints.apply(change);
@@ -328,7 +334,8 @@ impl Replica {
             | Job::Vet { .. }
             | Job::Collect
             | Job::DropVersions(_)
-            | Job::DropRotten => {
+            | Job::DropRotten
+            | Job::DropRottenHint(_) => {
                 return true;
             }
         };
@@ -349,7 +356,8 @@ impl Replica {
             | Job::Vet { .. }
             | Job::Collect
             | Job::DropVersions(_)
-            | Job::DropRotten => {}
+            | Job::DropRotten
+            | Job::DropRottenHint(_) => {}
         }
     }
 
@@ -593,11 +601,11 @@ fn decode_row(place: Place, row: &Bytes) -> Option<Held> {
     match place {
         Place::Own => {
             let stored = StoredRecord::decode(row).ok()?;
-            Some(Held { stored, acknowledging: false })
+            Some(Held { stored, ..Held::default() })
         }
         Place::Hint(_) => {
             let (acknowledging, stored) = rows::decode_hint(row)?;
-            Some(Held { stored, acknowledging })
+            Some(Held { stored, acknowledging, rotten: false })
         }
     }
 }
@@ -633,7 +641,11 @@ impl Job {
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
             Self::HintTaken { record, .. } => record.value_bytes(),
-            Self::Vet { .. } | Self::Collect | Self::DropVersions(_) | Self::DropRotten => 0,
+            Self::Vet { .. }
+            | Self::Collect
+            | Self::DropVersions(_)
+            | Self::DropRotten
+            | Self::DropRottenHint(_) => 0,
         };
         values + JOB_BYTES
     }

@@ -6,6 +6,7 @@ mod buckets;
 mod cluster;
 mod explains;
 mod gets;
+mod hints;
 mod known;
 mod membership;
 mod puts;
