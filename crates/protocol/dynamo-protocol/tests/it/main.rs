@@ -9,6 +9,8 @@ mod gets;
 mod hints;
 mod known;
 mod membership;
+mod outcomes;
 mod puts;
 mod restarts;
 mod stores;
+mod version_skew;
