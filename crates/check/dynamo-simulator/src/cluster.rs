@@ -155,7 +155,7 @@ struct Attempt {
 #[derive(Debug)]
 pub(crate) struct Host {
     id: NodeId,
-    machine: Option<Node>,
+    pub(crate) machine: Option<Node>,
     process: u64,
     inbox: VecDeque<Event>,
     turn_pending: bool,
