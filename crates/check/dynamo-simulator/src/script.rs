@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
 use dynamo_membership::Liveness;
 use dynamo_messages::{Mutation, Options, Reply, Request};
-use dynamo_protocol::{Column, Timing};
+use dynamo_protocol::{Column, Counters, Timing};
 use dynamo_types::{
     Bucket, BucketSettings, Durability, Instant, Key, Limits, ObjectName, PartitionCount, Position,
     Profile, Replication, RequestId,
@@ -139,7 +139,14 @@ impl Script {
     /// # Panics
     /// If the node neither answers nor dies within the client's patience.
     pub fn get(&mut self, at: HostIndex, key: &str, r: Option<u8>) -> Reply {
-        let options = Options { r, ..Options::default() };
+        self.get_with(at, key, Options { r, ..Options::default() })
+    }
+
+    /// Reads a key with options; gives the reply.
+    ///
+    /// # Panics
+    /// If the node neither answers nor dies within the client's patience.
+    pub fn get_with(&mut self, at: HostIndex, key: &str, options: Options) -> Reply {
         let request = Request::Get { name: name(key), options };
         self.cluster.ask_one(at, request).expect("a live node answers")
     }
@@ -217,6 +224,19 @@ impl Script {
         self.cluster.lose_disk(host);
     }
 
+    /// Ends a process and empties its disk so that its shell does not see that there ever was
+    /// anything, as when the identity was wiped too and came back from a copy.
+    pub fn lose_disk_unnoticed(&mut self, host: HostIndex) {
+        if self.cluster.crash(host, Crash::Power) {
+            self.cluster.host(host).disk.wipe();
+        }
+    }
+
+    /// From now on a disk takes so many times as long.
+    pub fn slow_disk(&mut self, host: HostIndex, times: u32) {
+        self.cluster.host(host).disk.slowness = times;
+    }
+
     /// All machines lose power at once; they start again within seconds.
     pub fn power_cut(&mut self) {
         for host in self.cluster.host_indices() {
@@ -246,17 +266,43 @@ impl Script {
         self.cluster.hosts[host.index()].disk.has(Column::Objects, &row)
     }
 
-    /// Whether a node's disk has a hint of any key.
-    #[must_use]
-    pub fn keeps_hints(&self, host: HostIndex) -> bool {
-        self.cluster.hosts[host.index()].disk.rows(Column::Hints).next().is_some()
-    }
-
     /// How often the running nodes have found that their disk was set back.
     #[must_use]
     pub fn rollbacks_noticed(&self) -> u64 {
         let machines = self.cluster.hosts.iter().filter_map(|host| host.machine.as_ref());
         machines.map(|machine| machine.counters().rollbacks_noticed).sum()
+    }
+
+    /// Hints that a node's disk keeps for others.
+    #[must_use]
+    pub fn hints(&self, host: HostIndex) -> usize {
+        self.cluster.hosts[host.index()].disk.rows(Column::Hints).count()
+    }
+
+    /// What a node's process counted so far.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn counters(&self, host: HostIndex) -> Counters {
+        let machine = self.cluster.hosts[host.index()].machine.as_ref();
+        *machine.expect("the node runs").counters()
+    }
+
+    /// Whether a node's process runs.
+    #[must_use]
+    pub fn runs(&self, host: HostIndex) -> bool {
+        self.cluster.hosts[host.index()].machine.is_some()
+    }
+
+    /// Copies of partitions at a node that may lack something.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn incomplete_partitions(&self, host: HostIndex) -> usize {
+        let machine = self.cluster.hosts[host.index()].machine.as_ref();
+        machine.expect("the node runs").incomplete_partitions()
     }
 
     /// Rows of objects that all nodes have written so far.

@@ -116,6 +116,8 @@ pub(crate) enum Job {
     DropVersions(Vec<Dot>),
     /// The row could not be read, and nobody has what it held: it goes.
     DropRotten,
+    /// A hint for that node could not be read: what is left of it goes.
+    DropRottenHint(NodeId),
 }
 
 /// Who awaits that rows of the meta column are synced.

@@ -238,6 +238,117 @@ fn replicas_heal_without_anyone_asking() {
     assert_eq!(script.object_rows_written(), written, "and then falls silent");
 }
 
+/// Keys with the same replicas as the first one.
+fn keys_of_one_set(script: &Script, count: usize) -> Vec<String> {
+    let set = script.replicas_first("key-0")[..3].to_vec();
+    let all = (0..).map(|number| format!("key-{number}"));
+    all.filter(|key| script.replicas_first(key)[..3] == set).take(count).collect()
+}
+
+/// A get by the key's own replicas, two of which are needed.
+fn strict_get(script: &mut Script, at: HostIndex, key: &str) -> Reply {
+    script.get_with(at, key, Options { r: Some(2), strict: true, ..Options::default() })
+}
+
+/// A node whose disk is empty says nothing of what it should have: not that it is missing either.
+#[test]
+fn wiped_node_same_id() {
+    let mut script = Script::new(5);
+    let keys = keys_of_one_set(&script, 20);
+    let hosts = script.replicas_first(&keys[0]);
+    for key in &keys {
+        context_of(&script.put(hosts[0], key, key, &[]));
+    }
+    script.lose_disk(hosts[0]);
+    // One of the others is out of reach, so that nobody can tell whether it has all it should have.
+    script.isolate(hosts[1], true);
+    script.wait(Duration::from_secs(10));
+    assert!(script.incomplete_partitions(hosts[0]) > 0);
+    for key in &keys {
+        for at in [hosts[0], hosts[2], hosts[3]] {
+            let reply = strict_get(&mut script, at, key);
+            assert!(matches!(reply, Reply::Failed(_)), "an empty copy was counted: {reply:?}");
+        }
+        let alone = script.get(hosts[0], key, Some(1));
+        let is_right = matches!(&alone, Reply::Object(object) if object.siblings.len() == 1);
+        assert!(is_right || matches!(alone, Reply::Failed(_)), "{alone:?}");
+    }
+    script.isolate(hosts[1], false);
+    script.wait(Duration::from_secs(10));
+    for key in &keys {
+        assert_eq!(script.read(hosts[0], key).values, [key.as_str()]);
+    }
+    // With all others there it is filled, and counts again.
+    assert_eq!(script.incomplete_partitions(hosts[0]), 0);
+    assert!(keys.iter().all(|key| script.has_row(hosts[0], key)));
+}
+
+/// The same where nothing on the node says that it ever ran: the others do.
+#[test]
+fn wiped_node_same_id_that_knows_of_nothing_is_told_by_the_others() {
+    let mut script = Script::new(5);
+    let keys = keys_of_one_set(&script, 20);
+    let hosts = script.replicas_first(&keys[0]);
+    for key in &keys {
+        context_of(&script.put(hosts[0], key, key, &[]));
+    }
+    // The others have the reports of its clock by then.
+    script.wait(Duration::from_secs(30));
+    script.lose_disk_unnoticed(hosts[0]);
+    script.wait(Duration::from_secs(10));
+    assert!(script.counters(hosts[0]).rollbacks_noticed > 0, "nobody told it");
+    script.wait(Duration::from_secs(60));
+    assert_eq!(script.incomplete_partitions(hosts[0]), 0);
+    for key in &keys {
+        assert!(script.has_row(hosts[0], key), "{key} was not brought back");
+        let reply = script.get(hosts[0], key, Some(1));
+        assert!(matches!(&reply, Reply::Object(object) if object.siblings.len() == 1), "{reply:?}");
+    }
+}
+
+/// A node comes back to many hints at all others, with a disk that is slow: what clients want of it
+/// meanwhile is done in time.
+#[test]
+fn hint_flood_on_return() {
+    let mut script = Script::without_anti_entropy(7);
+    let keys = keys_of_one_set(&script, 400);
+    let hosts = script.replicas_first(&keys[0]);
+    let target = hosts[0];
+    script.isolate(target, true);
+    script.wait(Duration::from_secs(15));
+    let value = "v".repeat(4_000);
+    let all = Options { w: Some(3), ..Options::default() };
+    for (number, key) in keys.iter().enumerate() {
+        let at = hosts[1 + number % 6];
+        context_of(&script.mutate(at, key, Some(&value), &[], all));
+    }
+    let kept = |script: &Script| hosts.iter().map(|host| script.hints(*host)).sum::<usize>();
+    assert!(kept(&script) >= keys.len(), "{} hints", kept(&script));
+
+    // A tenth of a second for a sync, which no more than 16 stores share.
+    script.slow_disk(target, 200);
+    script.isolate(target, false);
+    for _ in 0..500 {
+        if !keys.iter().any(|key| script.has_row(target, key)) {
+            script.wait(Duration::from_millis(10));
+        }
+    }
+    let strict = Options { strict: true, ..all };
+    let mut during = 0;
+    for number in 0..200 {
+        let key = &keys[number];
+        during += u32::from(kept(&script) > 0);
+        let reply = script.mutate(hosts[1], key, Some("w"), &[], strict);
+        assert!(matches!(reply, Reply::Stored { .. }), "put {number}: {reply:?}");
+    }
+    assert!(during > 20, "only {during} puts were made during the handoff");
+    script.wait(Duration::from_secs(60));
+    assert_eq!(kept(&script), 0);
+    for key in &keys {
+        assert!(script.has_row(target, key));
+    }
+}
+
 /// A node comes back with an empty disk: the others fill it, and until then it does not count.
 #[test]
 fn wiped_node_is_refilled_by_anti_entropy_alone() {

@@ -1,4 +1,7 @@
 //! Hints that this node keeps for others: handing them over (Paper §4.6).
+//!
+//! A hint that cannot be read is passed over, so that those behind it get through, and removed: it
+//! would be met by every pass, and be counted as waiting for ever.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -114,14 +117,20 @@ impl Node {
         }
         let mut hints = Vec::new();
         for row in rows {
-            let read =
-                rows::parse_hint_key(&row.key).zip(row.value.as_ref().and_then(rows::decode_hint));
-            match read {
-                Some(((_, _, name), (_, stored))) => {
+            let Some((_, _, name)) = rows::parse_hint_key(&row.key) else {
+                self.counters.rows_damaged += 1;
+                continue;
+            };
+            match row.value.as_ref().and_then(rows::decode_hint) {
+                Some((_, stored)) => {
                     hints.push(HintRow { row: row.key.clone(), name, record: stored.record });
                 }
-                // The replicas that took the write still have it, and exchange it.
-                None => self.counters.rows_damaged += 1,
+                // Whoever else took the write still has it, and exchanges it. The row is read once
+                // more before it goes.
+                None => {
+                    let job = Job::DropRottenHint(target);
+                    self.replica.submit(&name, Place::Hint(target), job);
+                }
             }
         }
         let reached = rows.last().map(|row| row.key.clone());

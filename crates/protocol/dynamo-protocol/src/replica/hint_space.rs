@@ -63,7 +63,10 @@ impl HintSpace {
             count.bytes += after;
             self.bytes += after;
         }
-        if *count == HintCount::default() {
+        if count.rows == 0 {
+            // What is left are the values of rows that rotted: how long those were nobody knew when
+            // they went.
+            self.bytes = self.bytes.saturating_sub(count.bytes);
             self.counts.remove(&change.intended);
         }
     }
@@ -93,6 +96,17 @@ mod tests {
         space.apply(change(None, Some(45)));
         assert!(space.admits(5, false) && !space.admits(6, false));
         assert!(space.admits(55, true) && !space.admits(56, true));
+    }
+
+    #[test]
+    fn rows_that_rotted_leave_no_bytes_behind_the_last_row() {
+        let mut space = HintSpace::new(BTreeMap::new(), 100);
+        space.apply(change(None, Some(45)));
+        space.apply(change(None, Some(30)));
+        space.apply(change(Some(20), None));
+        assert_eq!(space.bytes(), 55, "the rest of the row is still counted");
+        space.apply(change(Some(30), None));
+        assert_eq!((space.bytes(), space.counts().count()), (0, 0));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) struct Held {
     pub(super) stored: StoredRecord,
     /// Of a hint: whether it counted towards w.
     pub(super) acknowledging: bool,
+    /// Of a hint: its row is there and cannot be read.
+    pub(super) rotten: bool,
 }
 
 /// Names a slot. `variant` is always 0, except under the planted bug that merges outside the slot.

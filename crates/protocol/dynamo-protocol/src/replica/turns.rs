@@ -129,6 +129,7 @@ impl Replica {
     /// A damaged row counts as lost: what is written next starts from nothing, and no interval of
     /// this process is extended over what the row may have held (protocol rule 1).
     fn quarantine(&mut self, key: &SlotKey, counters: &mut Counters) -> Held {
+        let rotten = key.place != Place::Own;
         match key.place {
             Place::Own => self.row_rotted(&key.name, counters),
             Place::Hint(_) => {
@@ -137,7 +138,7 @@ impl Replica {
                 self.partitions.get_mut(id).mint.raise_floor();
             }
         }
-        Held::default()
+        Held { rotten, ..Held::default() }
     }
 
     /// Refuses all changes that wait at a slot, answers all questions, and closes it.
@@ -157,7 +158,8 @@ impl Replica {
                 | Job::HintTaken { .. }
                 | Job::Collect
                 | Job::DropVersions(_)
-                | Job::DropRotten) => self.refuse(&job, true),
+                | Job::DropRotten
+                | Job::DropRottenHint(_)) => self.refuse(&job, true),
             }
         }
     }
@@ -183,7 +185,7 @@ impl Replica {
                 outcome: WriteOutcome::Overloaded,
             },
             // The hint stays, and the next pass of the handoff finds it.
-            Job::HintTaken { intended, .. } => {
+            Job::HintTaken { intended, .. } | Job::DropRottenHint(intended) => {
                 ReplicaEffect::HintNotRemoved { intended: *intended }
             }
             // Nobody can say; the asker waits for its deadline, and asks another replica.
@@ -209,7 +211,7 @@ impl Replica {
             position,
             place: key.place,
         };
-        let mut after = before.clone();
+        let mut after = Held { rotten: false, ..before.clone() };
         let mut turn = SlotTurn::default();
         for job in slot.queue.drain(..) {
             turn.bytes += job.held_bytes();
@@ -225,6 +227,7 @@ impl Replica {
                 Job::Write(write) => self.merge(at, &mut after, write, &mut turn, counters),
                 Job::HintTaken { intended, record } => {
                     self.hint_taken(intended, &mut after, &record, &mut turn);
+                    turn.changed |= before.rotten;
                 }
                 Job::Vet { asker, dots } => {
                     self.vet(at.partition, &after.stored.record, asker, dots);
@@ -232,6 +235,7 @@ impl Replica {
                 Job::Collect => self.collect(at, &key.name, &mut after, &mut turn, counters),
                 // The row is deleted, if it is still none that can be read.
                 Job::DropRotten => turn.changed |= after.stored.record.is_empty(),
+                Job::DropRottenHint(_) => turn.changed |= before.rotten,
                 Job::DropVersions(dots) => self.drop_versions(at, &mut after, dots, &mut turn),
             }
         }
@@ -286,9 +290,11 @@ impl Replica {
                     there.then_some((key.len() + length) as u64)
                 };
                 let length_before = rows::encode_hint(false, &before.stored).len();
+                // Nobody knows any more how long a row was that rotted.
+                let rotten = before.rotten.then_some(key.len() as u64);
                 let change = HintChange {
                     intended,
-                    before: bytes(before, length_before),
+                    before: rotten.or(bytes(before, length_before)),
                     after: bytes(after, value.len()),
                 };
                 self.hints.apply(change);
@@ -326,7 +332,8 @@ impl Replica {
             | Job::Vet { .. }
             | Job::Collect
             | Job::DropVersions(_)
-            | Job::DropRotten => {
+            | Job::DropRotten
+            | Job::DropRottenHint(_) => {
                 return true;
             }
         };
@@ -347,7 +354,8 @@ impl Replica {
             | Job::Vet { .. }
             | Job::Collect
             | Job::DropVersions(_)
-            | Job::DropRotten => {}
+            | Job::DropRotten
+            | Job::DropRottenHint(_) => {}
         }
     }
 
@@ -603,11 +611,11 @@ fn decode_row(place: Place, row: &Bytes) -> Option<Held> {
     match place {
         Place::Own => {
             let stored = StoredRecord::decode(row).ok()?;
-            Some(Held { stored, acknowledging: false })
+            Some(Held { stored, ..Held::default() })
         }
         Place::Hint(_) => {
             let (acknowledging, stored) = rows::decode_hint(row)?;
-            Some(Held { stored, acknowledging })
+            Some(Held { stored, acknowledging, rotten: false })
         }
     }
 }
@@ -643,8 +651,41 @@ impl Job {
             },
             Self::Write(write) => write.pieces.iter().map(Record::value_bytes).sum(),
             Self::HintTaken { record, .. } => record.value_bytes(),
-            Self::Vet { .. } | Self::Collect | Self::DropVersions(_) | Self::DropRotten => 0,
+            Self::Vet { .. }
+            | Self::Collect
+            | Self::DropVersions(_)
+            | Self::DropRotten
+            | Self::DropRottenHint(_) => 0,
         };
         values + JOB_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use dynamo_types::ActorId;
+    use dynamo_versioning::{BodyDigest, Hlc, Sibling};
+
+    /// Nodes of two releases compare them: another digest of the same versions would have them
+    /// exchange everything they hold, again and again. Whoever changes it raises the version of the
+    /// protocol, and compares under the old one with whom speaks that.
+    #[test]
+    fn aae_version_skew_a_record_counts_the_same_to_the_bit() {
+        let sibling = |actor, content| Sibling {
+            dot: Dot::new(ActorId(actor), 7),
+            hlc: Hlc(1),
+            content,
+            expires_at: None,
+            request: RequestId(1),
+            digest: BodyDigest(1),
+        };
+        let siblings = vec![sibling(5, Content::Tombstone), sibling(6, Content::Tombstone)];
+        let context = DotSet::from_iter(siblings.iter().map(|sibling| sibling.dot));
+        let record = Record::from_parts(context, Hlc(1), siblings).unwrap();
+        let digest = item_digest(&TreeKey::derive(&[1; 32]), b"row", &record);
+        assert_eq!(digest, Some(ItemDigest(0x99fc_10cb_8287_c8d1_35ab_ed67_cd3b_9e0e)));
+        assert_eq!(item_digest(&TreeKey::derive(&[1; 32]), b"row", &Record::new()), None);
     }
 }

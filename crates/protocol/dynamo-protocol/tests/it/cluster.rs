@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use dynamo_messages::{Mutation, OperationId, Options, PeerMessage, ReadOutcome, Reply, Request};
+use dynamo_messages::{
+    Mutation, OperationId, Options, PeerMessage, ReadOutcome, RepairMessage, Reply, Request,
+    encode_peer,
+};
 use dynamo_protocol::{
     Announcement, ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig,
     Recovered, ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
 };
-use dynamo_ring::{RingMember, Zone, first_layout};
+use dynamo_ring::{Layout, RingMember, Zone, first_layout};
 use dynamo_types::{
-    Bucket, ClusterId, Instant, Key, Limits, NodeId, Now, ObjectName, PartitionCount, Replication,
-    RequestId, WallTime,
+    Bucket, ClusterId, Instant, Key, Limits, NodeId, Now, ObjectName, PartitionCount, Position,
+    Replication, RequestId, WallTime,
 };
 use dynamo_versioning::{Content, Record, StoredRecord};
 
@@ -46,6 +49,8 @@ pub(crate) struct Cluster {
     last_reads: BTreeMap<NodeId, OperationId>,
     /// What the last answer to a read said.
     pub(crate) last_read_outcome: Option<ReadOutcome>,
+    /// Nodes that were cut off from all others.
+    isolated: BTreeSet<NodeId>,
     /// Nodes whose stores are held.
     pub(crate) held_disks: BTreeSet<NodeId>,
     /// Nodes whose reads are held.
@@ -55,6 +60,19 @@ pub(crate) struct Cluster {
     pub(crate) full_disks: BTreeSet<NodeId>,
     /// Nodes whose disks fail: what they store may be there or not.
     pub(crate) failing_disks: BTreeSet<NodeId>,
+    /// Rows that cannot be read, until they are written again.
+    damaged: BTreeSet<(NodeId, Column, Bytes)>,
+    /// Limits and depths of trees from a node's next start on, if not the usual ones.
+    pub(crate) hint_bytes_max: u64,
+    pub(crate) tree_depths: BTreeMap<NodeId, u8>,
+    /// How far nodes' wall clocks are ahead of the others'.
+    pub(crate) wall_ahead: BTreeMap<NodeId, std::time::Duration>,
+    /// A node that is killed as soon as it has had so many more effects carried out.
+    pub(crate) dies_after: Option<(NodeId, u32)>,
+    /// Messages by which replicas compare themselves, roots aside.
+    pub(crate) comparisons: u64,
+    /// Bytes of the longest message that was sent.
+    pub(crate) longest_message: usize,
     replies: BTreeMap<ClientId, Reply>,
     /// What nodes say of themselves, if not what they began with.
     pub(crate) announcements: BTreeMap<NodeId, Announcement>,
@@ -100,11 +118,19 @@ impl Cluster {
             reports: VecDeque::new(),
             last_reads: BTreeMap::new(),
             last_read_outcome: None,
+            isolated: BTreeSet::new(),
             held_disks: BTreeSet::new(),
             held_loads: BTreeSet::new(),
             loads: Vec::new(),
             full_disks: BTreeSet::new(),
             failing_disks: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+            hint_bytes_max: 64 << 10,
+            tree_depths: BTreeMap::new(),
+            wall_ahead: BTreeMap::new(),
+            dies_after: None,
+            comparisons: 0,
+            longest_message: 0,
             replies: BTreeMap::new(),
             announcements: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -125,7 +151,7 @@ impl Cluster {
         cluster
     }
 
-    fn start(&mut self, id: NodeId, disk: Rows) {
+    fn layout(&self) -> Layout {
         let ring: Vec<RingMember> = self
             .infos
             .iter()
@@ -136,23 +162,36 @@ impl Cluster {
             })
             .collect();
         let partitions = PartitionCount::new(8).unwrap();
+        first_layout(&ring, self.replication, partitions).unwrap().layout
+    }
+
+    /// The replicas of a key, and the other nodes.
+    pub(crate) fn replicas_of(&self, key: &'static str) -> (Vec<NodeId>, Vec<NodeId>) {
+        let layout = self.layout();
+        let (_, set) = layout.replicas_of(Position::of_object(&name(key)));
+        self.members.keys().copied().partition(|node| set.contains(*node))
+    }
+
+    fn start(&mut self, id: NodeId, disk: Rows) {
         let config = NodeConfig {
             node: id,
             cluster: ClusterId(7),
             cluster_secret: [9; 32],
             members: self.infos.clone(),
             announcement: self.announcements.get(&id).cloned(),
-            layout: first_layout(&ring, self.replication, partitions).unwrap().layout,
+            layout: self.layout(),
             limits: Limits { value_bytes_max: 1024, siblings_max: 4 },
             timing: Timing::default(),
             requests_max: 64,
             bytes_in_flight_max: 64 << 10,
             retries_remembered_max: 1000,
-            hint_bytes_max: 64 << 10,
-            tree_depth: 1,
+            hint_bytes_max: self.hint_bytes_max,
+            tree_depth: self.tree_depths.get(&id).copied().unwrap_or(1),
         };
         let meta = disk.iter().filter(|((column, _), _)| *column == Column::Meta);
-        let meta = meta.map(|((_, key), value)| (key.clone(), Some(value.clone()))).collect();
+        let damaged = |key: &Bytes| self.damaged.contains(&(id, Column::Meta, key.clone()));
+        let readable = |key: &Bytes, value: &Bytes| (!damaged(key)).then(|| value.clone());
+        let meta = meta.map(|((_, key), value)| (key.clone(), readable(key, value))).collect();
         self.next_seed += 1;
         let mut recovered = Recovered { meta, ..Recovered::default() };
         for ((column, key), value) in &disk {
@@ -160,19 +199,21 @@ impl Cluster {
                 recovered.count_hint(key, value.len());
             }
         }
-        let node = Node::new(config, &recovered, self.now, self.next_seed).unwrap();
+        let node = Node::new(config, &recovered, self.now_at(id), self.next_seed).unwrap();
         self.members.insert(id, Member { node, disk, held: VecDeque::new() });
     }
 
-    /// Kills a node between two events and starts it again on what its disk holds.
+    /// Kills a node between two events and starts it again on what its disk holds. Whoever is
+    /// isolated stays so.
     pub(crate) fn restart(&mut self, id: NodeId) {
         let disk = self.members.remove(&id).unwrap().disk;
-        let others: Vec<NodeId> = self.members.keys().copied().collect();
+        let mut others: Vec<NodeId> = self.members.keys().copied().collect();
         for other in &others {
             self.event(*other, Event::Disconnected { node: id });
         }
         self.wire.retain(|(from, to, _)| *from != id && *to != id);
         self.start(id, disk);
+        others.retain(|other| !self.isolated.contains(other) && !self.isolated.contains(&id));
         for other in others {
             self.event(other, Event::Connected { node: id });
             self.event(id, Event::Connected { node: other });
@@ -214,6 +255,7 @@ impl Cluster {
 
     /// Breaks all connections of a node.
     pub(crate) fn isolate(&mut self, id: NodeId) {
+        self.isolated.insert(id);
         let others: Vec<NodeId> = self.members.keys().copied().filter(|n| *n != id).collect();
         for other in others {
             self.event(other, Event::Disconnected { node: id });
@@ -221,13 +263,21 @@ impl Cluster {
         }
     }
 
-    /// Connects a node to all others.
+    /// Connects a node to all others that are not isolated.
     pub(crate) fn rejoin(&mut self, id: NodeId) {
+        self.isolated.remove(&id);
         let others: Vec<NodeId> = self.members.keys().copied().filter(|n| *n != id).collect();
-        for other in others {
-            self.event(other, Event::Connected { node: id });
-            self.event(id, Event::Connected { node: other });
+        for other in
+            others.into_iter().filter(|other| !self.isolated.contains(other)).collect::<Vec<_>>()
+        {
+            self.rejoin_pair(id, other);
         }
+    }
+
+    /// Connects two nodes.
+    pub(crate) fn rejoin_pair(&mut self, one: NodeId, other: NodeId) {
+        self.event(other, Event::Connected { node: one });
+        self.event(one, Event::Connected { node: other });
     }
 
     /// Kills a node and starts it again under another address.
@@ -250,9 +300,15 @@ impl Cluster {
         &self.members[&id].node
     }
 
+    fn now_at(&self, id: NodeId) -> Now {
+        let ahead = self.wall_ahead.get(&id).copied().unwrap_or_default();
+        let wall = WallTime(self.now.wall.0 + u64::try_from(ahead.as_micros()).unwrap());
+        Now { wall, ..self.now }
+    }
+
     /// Gives a node an event, and lets everything that follows happen.
     pub(crate) fn event(&mut self, id: NodeId, event: Event) {
-        let now = self.now;
+        let now = self.now_at(id);
         self.members.get_mut(&id).unwrap().node.handle(now, event);
         self.run();
     }
@@ -266,8 +322,10 @@ impl Cluster {
             let step = at.saturating_since(self.now.monotonic);
             self.now.monotonic = at;
             self.now.wall.0 += u64::try_from(step.as_micros()).unwrap();
-            let now = self.now;
-            for member in self.members.values_mut() {
+            let ids: Vec<NodeId> = self.members.keys().copied().collect();
+            for id in ids {
+                let now = self.now_at(id);
+                let member = self.members.get_mut(&id).unwrap();
                 if member.node.poll_timeout().is_some_and(|due| due <= now.monotonic) {
                     member.node.handle_timeout(now);
                 }
@@ -303,6 +361,10 @@ impl Cluster {
     fn apply(&mut self, id: NodeId, writes: &[StoreWrite]) {
         let disk = &mut self.members.get_mut(&id).unwrap().disk;
         for write in writes {
+            if let StoreWrite::Put { column, key, .. } | StoreWrite::Delete { column, key } = write
+            {
+                self.damaged.remove(&(id, *column, key.clone()));
+            }
             match write.clone() {
                 StoreWrite::Put { column, key, value } => {
                     self.object_writes += u64::from(column == Column::Objects);
@@ -327,6 +389,13 @@ impl Cluster {
                     self.members.get_mut(&id).and_then(|m| m.node.poll_effect())
                 {
                     moved = true;
+                    if self.dies_after.is_some_and(|(node, left)| node == id && left == 0) {
+                        self.dies_after = None;
+                        return self.restart(id);
+                    }
+                    if let Some((_, left)) = self.dies_after.as_mut().filter(|(n, _)| *n == id) {
+                        *left -= 1;
+                    }
                     self.carry_out(id, effect);
                 }
                 if let Some(member) = self.members.get(&id) {
@@ -335,8 +404,9 @@ impl Cluster {
             }
             if let Some((_, to, event)) = self.wire.pop_front() {
                 moved = true;
+                let now = self.now_at(to);
                 if let Some(member) = self.members.get_mut(&to) {
-                    member.node.handle(self.now, event);
+                    member.node.handle(now, event);
                 }
             }
             if !moved {
@@ -346,9 +416,15 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, id: NodeId, effect: Effect) {
-        let now = self.now;
+        let now = self.now_at(id);
         match effect {
             Effect::Send { to, envelope, .. } => {
+                self.longest_message = self.longest_message.max(encode_peer(&envelope).len());
+                if let PeerMessage::Repair(message) = &envelope.message {
+                    let roots =
+                        matches!(message, RepairMessage::Roots(_) | RepairMessage::RootsAnswer(_));
+                    self.comparisons += u64::from(!roots);
+                }
                 if let PeerMessage::Read(read) = &envelope.message {
                     self.last_reads.insert(to, read.operation);
                 }
@@ -382,9 +458,13 @@ impl Cluster {
                 assert_eq!(before, None, "a request is answered once");
             }
             Effect::Load { load, column, key } => {
+                let damaged = self.damaged.contains(&(id, column, key.clone()));
                 let member = self.members.get_mut(&id).unwrap();
                 let row = member.disk.get(&(column, key)).cloned();
-                let row = row.map_or(LoadedRow::Absent, LoadedRow::Found);
+                let row = match row {
+                    Some(_) if damaged => LoadedRow::Damaged,
+                    row => row.map_or(LoadedRow::Absent, LoadedRow::Found),
+                };
                 if self.held_loads.contains(&id) {
                     return self.loads.push((id, load, row));
                 }
@@ -416,13 +496,14 @@ impl Cluster {
             Effect::Scan { scan, column, from, to, rows_max, bytes_max } => {
                 let member = self.members.get_mut(&id).unwrap();
                 let inside = |key: &Bytes| *key >= from && to.as_ref().is_none_or(|to| key < to);
+                let damaged = |key: &Bytes| self.damaged.contains(&(id, column, key.clone()));
                 let all: Vec<ScannedRow> = member
                     .disk
                     .iter()
                     .filter(|((c, key), _)| *c == column && inside(key))
                     .map(|((_, key), value)| ScannedRow {
                         key: key.clone(),
-                        value: Some(value.clone()),
+                        value: (!damaged(key)).then(|| value.clone()),
                     })
                     .collect();
                 let (mut bytes, mut rows) = (0, Vec::new());
@@ -530,6 +611,23 @@ impl Cluster {
     pub(crate) fn plant_row(&mut self, at: NodeId, name: &ObjectName, value: Bytes) {
         let row = (Column::Objects, rows::object_key(name));
         self.members.get_mut(&at).unwrap().disk.insert(row, value);
+    }
+
+    /// Makes a row of a node's disk unreadable. It is there.
+    pub(crate) fn damage(&mut self, at: NodeId, column: Column, key: Bytes) {
+        assert!(self.members[&at].disk.contains_key(&(column, key.clone())), "no such row");
+        self.damaged.insert((at, column, key));
+    }
+
+    /// Whether a node's disk has a row of an object, readable or not.
+    pub(crate) fn has_row(&self, at: NodeId, name: &ObjectName) -> bool {
+        self.members[&at].disk.contains_key(&(Column::Objects, rows::object_key(name)))
+    }
+
+    /// The keys of a column's rows on a node's disk, readable or not.
+    pub(crate) fn row_keys(&self, at: NodeId, column: Column) -> Vec<Bytes> {
+        let rows = self.members[&at].disk.keys();
+        rows.filter(|(of, _)| *of == column).map(|(_, key)| key.clone()).collect()
     }
 
     /// What a node's disk holds of a key.

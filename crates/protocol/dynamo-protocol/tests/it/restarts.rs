@@ -31,6 +31,33 @@ fn history_05_no_interval_reaches_over_a_version_that_the_coordinator_lost() {
     assert_eq!(cluster.get(node(3), "k").0, ["three", "two"]);
 }
 
+/// The same, with the process killed before each of the effects of a put in turn.
+#[test]
+fn history_05_a_crash_between_any_two_effects_of_a_put_hides_no_version() {
+    let mut sent = 0;
+    for effects in 0.. {
+        let mut cluster = Cluster::new(3, 3);
+        let first = cluster.put(node(1), "k", "one", "");
+        cluster.dies_after = Some((node(1), effects));
+        let blind = cluster.mutation("k", Some("two"), "");
+        let client = cluster.ask(node(1), Request::Mutate(blind));
+        let is_whole = cluster.dies_after.take().is_some();
+        let acknowledged = matches!(cluster.answer(client), Some(Reply::Stored { .. }));
+        let kept = (1..=3).any(|at| cluster.stored(node(at), "k").siblings().len() == 2);
+        assert!(kept || !acknowledged);
+        sent += u32::from(kept && !is_whole);
+        cluster.put(node(1), "k", "three", &first);
+        let expected: &[&str] = if kept { &["three", "two"] } else { &["three"] };
+        for at in 1..=3 {
+            assert_eq!(cluster.get(node(at), "k").0, expected, "killed after {effects} effects");
+        }
+        if is_whole {
+            break;
+        }
+    }
+    assert!(sent >= 2, "no crash left a version behind");
+}
+
 #[test]
 fn retries_are_remembered_over_a_restart() {
     let mut cluster = Cluster::new(3, 3);
