@@ -176,7 +176,8 @@ pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figure
     page.gauge("dynamo_http_requests_in_flight", "HTTP requests being served.", in_flight);
     let help = "Copies of partitions that may lack what they acknowledged.";
     page.gauge("dynamo_incomplete_partitions", help, status.incomplete_partitions);
-    let help = "Records here that hold nothing but deletes, until every replica has these for good.";
+    let help =
+        "Records here that hold nothing but deletes, until every replica has these for good.";
     page.gauge("dynamo_deleted_records", help, status.deleted_records);
     render_hints(&mut page, figures);
     if let Some(transport) = &sources.transport {
