@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// The second and third node report that they have a delete for good, the third late; in between an
 /// older report of the second one arrives.
 #[test]
-fn a_report_that_was_overtaken_does_not_count() {
+pub(crate) fn a_report_that_was_overtaken_does_not_count() {
     let mut cluster = Cluster::new(3, 3);
     cluster.held_reports.extend([(node(2), node(1)), (node(3), node(1))]);
     let context = cluster.put(node(1), "k", "v", "");
