@@ -335,8 +335,7 @@ fn hint_flood_on_return() {
     }
     let strict = Options { strict: true, ..all };
     let mut during = 0;
-    for number in 0..200 {
-        let key = &keys[number];
+    for (number, key) in keys.iter().enumerate().take(200) {
         during += u32::from(kept(&script) > 0);
         let reply = script.mutate(hosts[1], key, Some("w"), &[], strict);
         assert!(matches!(reply, Reply::Stored { .. }), "put {number}: {reply:?}");
