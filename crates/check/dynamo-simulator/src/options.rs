@@ -51,11 +51,15 @@ pub enum FaultClass {
     LostDisk,
     /// A node comes back with an old state of its disk.
     OldDisk,
+    /// Two groups cannot reach each other, and one node reaches both.
+    SplitGroups,
+    /// Messages are held back on links that stand, and then all arrive at once.
+    ClogLinks,
 }
 
 impl FaultClass {
     /// All classes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Crash,
         Self::CrashMidTurn,
         Self::PowerCut,
@@ -73,6 +77,8 @@ impl FaultClass {
         Self::OperatorSetsBucket,
         Self::LostDisk,
         Self::OldDisk,
+        Self::SplitGroups,
+        Self::ClogLinks,
     ];
 }
 

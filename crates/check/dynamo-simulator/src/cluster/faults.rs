@@ -21,6 +21,8 @@ pub enum FaultEnd {
     Resume(HostIndex),
     /// The link passes messages again.
     Mend(HostIndex, HostIndex),
+    /// The link lets everything go that it held back.
+    Unclog(HostIndex, HostIndex),
     /// The disk is as fast as before.
     DiskFast(HostIndex),
     /// The disk has room again.
@@ -135,6 +137,8 @@ impl Cluster {
                     self.cut(other, host, spell);
                 }
             }
+            FaultClass::SplitGroups => self.split_groups(host),
+            FaultClass::ClogLinks => self.clog_links(host),
             FaultClass::SlowDisk => {
                 self.markers.hit(Marker::DiskSlow);
                 let times = self.fault_random.magnitude(4, 500);
@@ -167,6 +171,41 @@ impl Cluster {
             FaultClass::OperatorSetsBucket => self.operator_sets_bucket(host),
             FaultClass::LostDisk => self.lose_disk(host),
             FaultClass::OldDisk => self.roll_disk_back(host),
+        }
+    }
+
+    /// Cuts all links between two groups; the bridge belongs to both.
+    fn split_groups(&mut self, bridge: HostIndex) {
+        let others: Vec<HostIndex> = self.host_indices().filter(|other| *other != bridge).collect();
+        let first = self.fault_random.index(others.len());
+        let (mut one, mut two) = (vec![others[first]], Vec::new());
+        for other in others.iter().filter(|other| **other != others[first]) {
+            let joins = !two.is_empty() && self.fault_random.chance(500);
+            if joins { &mut one } else { &mut two }.push(*other);
+        }
+        self.markers.hit(Marker::GroupsSplit);
+        self.trace.line(self.now, || format!("{one:?} and {two:?} meet at {bridge} alone"));
+        let spell = self.draw_spell();
+        for a in &one {
+            for b in &two {
+                self.cut(*a, *b, spell);
+                self.cut(*b, *a, spell);
+            }
+        }
+    }
+
+    /// Holds messages back on some of a node's links, in one direction or both. Its connections stand,
+    /// and datagrams pass: nothing says that the node is not well.
+    fn clog_links(&mut self, host: HostIndex) {
+        let spell = self.draw_spell();
+        for other in self.host_indices().filter(|other| *other != host) {
+            for (from, to) in [(host, other), (other, host)] {
+                if self.fault_random.chance(400) {
+                    self.markers.hit(Marker::LinkClogged);
+                    self.network.clog((from, to));
+                    self.end_after(spell, FaultEnd::Unclog(from, to));
+                }
+            }
         }
     }
 
@@ -275,6 +314,9 @@ impl Cluster {
             FaultEnd::Resume(host) => self.resume(host),
             FaultEnd::Mend(from, to) => {
                 self.network.set_cut(self.now, (from, to), false, &mut self.queue);
+            }
+            FaultEnd::Unclog(from, to) => {
+                self.network.unclog(self.now, (from, to), &mut self.queue);
             }
             FaultEnd::DiskFast(host) => self.host(host).disk.slowness = 1,
             FaultEnd::DiskRoomy(host) => self.host(host).disk.full = false,
