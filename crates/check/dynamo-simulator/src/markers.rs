@@ -60,6 +60,12 @@ markers! {
     SyncFailed = "failed sync", at_least 50;
     /// A row was damaged.
     RowDamaged = "damaged row", at_least 50;
+    /// A hint was damaged.
+    HintDamaged = "damaged hint", at_least 50;
+    /// A row was gone, and nothing said so.
+    RowVanished = "vanished row", at_least 50;
+    /// A checkpoint, a journal row or a report was damaged.
+    MetaDamaged = "damaged row of meta", at_least 200;
     /// A disk was lost with all that it held.
     DiskLost = "lost disk", at_least 100;
     /// A disk was replaced by an older state of itself.
