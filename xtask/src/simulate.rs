@@ -93,10 +93,10 @@ fn replayed(what: &str) -> Result<String> {
     }
 }
 
-/// Runs a crate's own tests in a build that holds the planted bugs.
+/// Runs a crate's integration tests in a build that holds the planted bugs.
 pub(crate) fn test_with_planted_bugs(workspace: &Workspace, package: &str) -> Result<()> {
     let mut cargo = with_planted_bugs(workspace, "test");
-    must_succeed(cargo.args(["--package", package]))
+    must_succeed(cargo.args(["--package", package, "--test", "it"]))
 }
 
 /// `cargo run` of the simulator, up to its own arguments.

@@ -173,6 +173,7 @@ impl EventLoop {
             hints: self.node.hints().collect(),
             hint_bytes: self.node.hint_bytes(),
             incomplete_partitions: self.node.incomplete_partitions(),
+            deleted_records: self.node.dead_records(),
         }
     }
 }

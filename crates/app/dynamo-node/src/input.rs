@@ -53,6 +53,9 @@ pub struct NodeStatus {
     pub hint_bytes: u64,
     /// Copies of partitions here that may lack what they acknowledged.
     pub incomplete_partitions: usize,
+    /// Records all of whose versions are deleted and that are not collected yet, as far as the
+    /// process has met them.
+    pub deleted_records: usize,
 }
 
 /// Why a request was not handed to the node.

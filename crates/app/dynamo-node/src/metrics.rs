@@ -176,6 +176,9 @@ pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figure
     page.gauge("dynamo_http_requests_in_flight", "HTTP requests being served.", in_flight);
     let help = "Copies of partitions that may lack what they acknowledged.";
     page.gauge("dynamo_incomplete_partitions", help, status.incomplete_partitions);
+    let help =
+        "Records here that hold nothing but deletes, until every replica has these for good.";
+    page.gauge("dynamo_deleted_records", help, status.deleted_records);
     render_hints(&mut page, figures);
     if let Some(transport) = &sources.transport {
         for (name, value) in transport() {
@@ -307,6 +310,7 @@ mod tests {
             "dynamo_hint_bytes{node=\"the \\\"old\\\" one\"} 60",
             "dynamo_hint_space_bytes 700",
             "dynamo_incomplete_partitions 0",
+            "dynamo_deleted_records 0",
             "dynamo_hint_space_bytes_max 1073741824",
         ] {
             assert!(page.lines().any(|line| line == expected), "{expected} is not in\n{page}");

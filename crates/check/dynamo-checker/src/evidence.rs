@@ -156,13 +156,18 @@ impl Evidence {
     /// when power was lost, and one copy for each lost disk.
     #[must_use]
     pub fn may_be_lost(&self, write: &Write, receipt: Receipt) -> bool {
-        let after = |losses: &[(Instant, HostIndex)]| {
-            losses.iter().filter(|(at, _)| *at >= write.invoked).count()
-        };
         let buffered = self.history.key(write.key).durability == Durability::Buffered;
-        let unsynced_are_lost = buffered && after(&self.power_losses) > 0;
+        let unsynced_are_lost = buffered && since(write, &self.power_losses) > 0;
         let left = if unsynced_are_lost { receipt.synced } else { receipt.copies };
-        usize::from(left) <= after(&self.lost_disks)
+        usize::from(left) <= since(write, &self.lost_disks)
+    }
+
+    /// Whether lost disks may have cost every copy that an acknowledgement named on the key's own
+    /// replicas: what is left may be hints, which reach them when their holder can.
+    #[must_use]
+    pub fn replicas_may_have_lost(&self, write: &Write, receipt: Receipt) -> bool {
+        let own = receipt.copies.saturating_sub(receipt.hints);
+        usize::from(own) <= since(write, &self.lost_disks)
     }
 
     /// The greatest timestamp under which a write was minted.
@@ -178,4 +183,9 @@ impl Evidence {
     pub fn held(&self, key: KeyIndex, host: HostIndex) -> HeldRecord {
         self.disks.get(&(key, host)).cloned().unwrap_or_default()
     }
+}
+
+/// Losses after a write was asked for.
+fn since(write: &Write, losses: &[(Instant, HostIndex)]) -> usize {
+    losses.iter().filter(|(at, _)| *at >= write.invoked).count()
 }

@@ -53,8 +53,10 @@ pub struct Committed {
 pub enum Crash {
     /// The process is killed.
     Process,
-    /// The machine loses power.
+    /// The machine loses power. Of what was not synced a prefix may be there.
     Power,
+    /// The machine loses power, and nothing that was not synced is there.
+    PowerAtWorst,
 }
 
 /// One node's database.
@@ -227,8 +229,8 @@ impl Disk {
             apply(&mut self.visible, &mut self.damaged, &store.writes);
             self.unsynced.push(store.writes);
         }
-        if crash == Crash::Power {
-            let kept = if self.random.chance(500) {
+        if crash != Crash::Process {
+            let kept = if crash == Crash::PowerAtWorst || self.random.chance(500) {
                 0
             } else {
                 self.random.index(self.unsynced.len() + 1)

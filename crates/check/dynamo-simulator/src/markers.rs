@@ -69,7 +69,7 @@ markers! {
     /// A disk was lost with all that it held.
     DiskLost = "lost disk", at_least 100;
     /// A disk was replaced by an older state of itself.
-    DiskRolledBack = "older disk", at_least 0;
+    DiskRolledBack = "older disk", at_least 50;
     /// A store was refused because the disk was full.
     StoreRefused = "store refused", at_least 50;
     /// A load found a damaged row.

@@ -27,7 +27,7 @@ pub struct Observer {
     /// When each write was handed to a node, by its client or by another node, in order.
     pub asked: BTreeMap<(WriteId, HostIndex), Vec<Instant>>,
     /// The deletes whose tombstones each node's row holds.
-    tombstones: BTreeMap<(HostIndex, Bytes), Vec<WriteId>>,
+    tombstones: BTreeMap<(HostIndex, Bytes), Vec<(WriteId, Dot)>>,
     /// Deletes whose tombstone some node removed.
     pub collected: BTreeSet<WriteId>,
     /// The writes in each acknowledged hint that a node keeps.
@@ -103,8 +103,11 @@ impl Observer {
     /// A node stored this record as its own.
     pub fn holds(&mut self, host: HostIndex, row: Bytes, record: &Record) {
         let tombstones = record.siblings().iter().filter(|sibling| sibling.is_tombstone());
-        let writes = tombstones.filter_map(|sibling| WriteId::of_request(sibling.request));
-        self.tombstones.insert((host, row), writes.collect());
+        let writes = tombstones.filter_map(|s| Some((WriteId::of_request(s.request)?, s.dot)));
+        let before = self.tombstones.insert((host, row), writes.collect());
+        // A turn that collected a record and then stored a new put leaves one row, that of the put.
+        let gone = before.into_iter().flatten().filter(|(_, dot)| !record.covers(*dot));
+        self.collected.extend(gone.map(|(write, _)| write));
     }
 
     /// A node stored a hint.
@@ -154,7 +157,7 @@ impl Observer {
     /// A node removed a row of its own.
     pub fn removed(&mut self, host: HostIndex, row: &Bytes) {
         let held = self.tombstones.remove(&(host, row.clone()));
-        self.collected.extend(held.into_iter().flatten());
+        self.collected.extend(held.into_iter().flatten().map(|(write, _)| write));
     }
 
     /// The write that a dot of a key belongs to.

@@ -7,48 +7,28 @@ use dynamo_types::Instant;
 
 /// Things that will happen. Two queues that were given the same things in the same order give them
 /// back in the same order.
+///
+/// The heap moves places only: things are large, and stay in their slot until they happen.
 #[derive(Debug)]
 pub struct EventQueue<E> {
-    heap: BinaryHeap<Reverse<Entry<E>>>,
+    heap: BinaryHeap<Reverse<Place>>,
+    slots: Vec<Option<E>>,
+    free: Vec<usize>,
     scheduled: u64,
 }
 
-#[derive(Debug)]
-struct Entry<E> {
+/// When something happens, and in which slot it waits. No two have the same sequence, so that the
+/// slot never decides the order.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
     at: Instant,
     sequence: u64,
-    event: E,
-}
-
-impl<E> Entry<E> {
-    fn order(&self) -> (Instant, u64) {
-        (self.at, self.sequence)
-    }
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl<E> Eq for Entry<E> {}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Entry<E> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
+    slot: usize,
 }
 
 impl<E> Default for EventQueue<E> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), scheduled: 0 }
+        Self { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), scheduled: 0 }
     }
 }
 
@@ -57,18 +37,26 @@ impl<E> EventQueue<E> {
     pub fn push(&mut self, at: Instant, event: E) {
         let sequence = self.scheduled;
         self.scheduled += 1;
-        self.heap.push(Reverse(Entry { at, sequence, event }));
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(event);
+        self.heap.push(Reverse(Place { at, sequence, slot }));
     }
 
     /// When the next thing happens.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse(entry)| entry.at)
+        self.heap.peek().map(|Reverse(place)| place.at)
     }
 
     /// Takes the next thing.
     pub fn pop(&mut self) -> Option<(Instant, E)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
+        let Reverse(Place { at, slot, .. }) = self.heap.pop()?;
+        self.free.push(slot);
+        let event = self.slots[slot].take().expect("a place in the heap owns its slot");
+        Some((at, event))
     }
 }
 

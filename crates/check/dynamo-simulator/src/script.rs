@@ -8,7 +8,8 @@ use dynamo_membership::Liveness;
 use dynamo_messages::{Mutation, Options, Reply, Request};
 use dynamo_protocol::{Column, Counters, Timing};
 use dynamo_types::{
-    Bucket, Instant, Key, Limits, ObjectName, PartitionCount, Position, Replication, RequestId,
+    Bucket, BucketSettings, Durability, Instant, Key, Limits, ObjectName, PartitionCount, Position,
+    Profile, Replication, RequestId,
 };
 use dynamo_versioning::Content;
 
@@ -167,6 +168,25 @@ impl Script {
         }
     }
 
+    /// From now on writes are `buffered`: one replica syncs them before they are acknowledged.
+    ///
+    /// # Panics
+    /// If the nodes do not take the bucket's settings.
+    pub fn buffer_writes(&mut self) {
+        let bucket = name("any").bucket;
+        let n = self.cluster.config.layout.replication();
+        let mut settings = BucketSettings::of_profile(Profile::BusinessLogic, n);
+        settings.durability = Durability::Buffered;
+        let reply = self.cluster.ask_one(HostIndex(0), Request::PutBucket { bucket, settings });
+        assert!(matches!(reply, Some(Reply::Bucket { .. })), "{reply:?}");
+        self.wait(Duration::from_secs(2));
+    }
+
+    /// Lets time pass until so long after the beginning.
+    pub fn wait_until(&mut self, since_start: Duration) {
+        self.cluster.advance_to(Instant::ZERO + since_start);
+    }
+
     /// Lets time pass.
     pub fn wait(&mut self, time: Duration) {
         self.cluster.advance_to(self.cluster.now() + time);
@@ -244,6 +264,13 @@ impl Script {
     pub fn has_row(&self, host: HostIndex, key: &str) -> bool {
         let row = dynamo_protocol::rows::object_key(&name(key));
         self.cluster.hosts[host.index()].disk.has(Column::Objects, &row)
+    }
+
+    /// How often the running nodes have found that their disk was set back.
+    #[must_use]
+    pub fn rollbacks_noticed(&self) -> u64 {
+        let machines = self.cluster.hosts.iter().filter_map(|host| host.machine.as_ref());
+        machines.map(|machine| machine.counters().rollbacks_noticed).sum()
     }
 
     /// Hints that a node's disk keeps for others.

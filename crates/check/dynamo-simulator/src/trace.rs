@@ -3,10 +3,16 @@
 use dynamo_checker::history::seconds;
 use dynamo_types::Instant;
 
+/// Bytes that are gathered before they are hashed: blocks of that size are hashed side by side, at a
+/// tenth of what single steps cost.
+const GATHERED_MAX: usize = 32 * 1024;
+
 /// The trace of one run.
 #[derive(Debug)]
 pub struct Trace {
     hasher: blake3::Hasher,
+    /// What happened and is not hashed yet.
+    gathered: Vec<u8>,
     events: u64,
     lines: Option<Vec<String>>,
 }
@@ -15,7 +21,12 @@ impl Trace {
     /// An empty trace; `readable` keeps text too.
     #[must_use]
     pub fn new(readable: bool) -> Self {
-        Self { hasher: blake3::Hasher::new(), events: 0, lines: readable.then(Vec::new) }
+        Self {
+            hasher: blake3::Hasher::new(),
+            gathered: Vec::with_capacity(GATHERED_MAX),
+            events: 0,
+            lines: readable.then(Vec::new),
+        }
     }
 
     /// Notes a step.
@@ -25,13 +36,21 @@ impl Trace {
         bytes[8] = kind;
         bytes[9..17].copy_from_slice(&words[0].to_le_bytes());
         bytes[17..].copy_from_slice(&words[1].to_le_bytes());
-        self.hasher.update(&bytes);
+        self.note_bytes(&bytes);
         self.events += 1;
     }
 
     /// Notes bytes that belong to the step before.
-    pub fn note_bytes(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+    pub fn note_bytes(&mut self, mut bytes: &[u8]) {
+        // Whole blocks alone keep the hash's own chunks aligned, which it needs to be quick.
+        while self.gathered.len() + bytes.len() >= GATHERED_MAX {
+            let (fitting, rest) = bytes.split_at(GATHERED_MAX - self.gathered.len());
+            self.gathered.extend_from_slice(fitting);
+            self.hasher.update(&self.gathered);
+            self.gathered.clear();
+            bytes = rest;
+        }
+        self.gathered.extend_from_slice(bytes);
     }
 
     /// Keeps a line, if lines are kept.
@@ -50,7 +69,7 @@ impl Trace {
     /// The hash of all steps in order.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        *self.hasher.finalize().as_bytes()
+        *self.hasher.clone().update(&self.gathered).finalize().as_bytes()
     }
 
     /// The lines, if they were kept.

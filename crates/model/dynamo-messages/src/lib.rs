@@ -28,7 +28,7 @@ pub use encoding::{
     encode_client, encode_peer,
 };
 pub use peer::{
-    AskCollected, ClockReport, Envelope, HintFor, KnownRequest, OperationId, PeerMessage,
+    AskCollected, ClockReport, Envelope, HintFor, KnownBy, KnownRequest, OperationId, PeerMessage,
     PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply,
     ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };

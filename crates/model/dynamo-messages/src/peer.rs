@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use dynamo_types::{Bucket, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId};
+use dynamo_types::{
+    Bucket, CheckpointName, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId,
+};
 use dynamo_versioning::{BodyDigest, Dot, DotSet, Hlc, Record};
 
 use crate::client::{Mutation, Reply};
@@ -92,7 +94,8 @@ pub enum PeerMessage {
         /// A bit for each group.
         groups: u64,
     },
-    /// Would you turn these versions away as collected? Answered with `Collected`.
+    /// Would you turn these versions away as collected? Answered with `Collected`; or, by one that has
+    /// one of them by now or what replaced it, with a new `ReadReply`.
     AskCollected(AskCollected),
     /// To `AskCollected`.
     Collected {
@@ -112,6 +115,12 @@ pub enum PeerMessage {
     ClockReportsStored {
         /// The sender's number.
         number: u64,
+    },
+    /// By which checkpoints the sender knows the receiver, partition by partition: if its disk has
+    /// not taken one of them it has been set back (history 11).
+    KnownCheckpoints {
+        /// At most as many partitions as a message has reports.
+        known: Vec<(PartitionId, Vec<CheckpointName>)>,
     },
     /// Find in which records we differ, and exchange them.
     Repair(RepairMessage),
@@ -137,11 +146,29 @@ pub struct AskCollected {
 pub struct ClockReport {
     /// Which partition.
     pub partition: PartitionId,
-    /// Whose clock: the sender's, or the receiver's own last report as the sender remembers it, so
-    /// that a receiver that was rolled back notices (history 11).
-    pub member: NodeId,
+    /// The checkpoint.
+    pub checkpoint: CheckpointName,
+    /// Checkpoints that the receiver said it knows the sender by, and that are indeed among those of
+    /// its disk. A receiver that knows of another process's has to say so first: else a report from
+    /// a disk that was set back could hide that.
+    pub after: Vec<CheckpointName>,
     /// Its dots.
     pub dots: DotSet,
+}
+
+/// The checkpoints by which the sender knows a member of a partition: that of its last report, and,
+/// if the sender has been incomplete since, those that other members knew it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownBy {
+    /// The member.
+    pub member: NodeId,
+    /// At most [`CHECKPOINTS_MAX`](KnownBy::CHECKPOINTS_MAX).
+    pub checkpoints: Vec<CheckpointName>,
+}
+
+impl KnownBy {
+    /// One of a report and one of each other member, with room to spare.
+    pub const CHECKPOINTS_MAX: usize = 32;
 }
 
 /// What makes a write a hint: a copy that a fallback keeps for a replica that cannot be reached

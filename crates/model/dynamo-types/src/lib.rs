@@ -4,12 +4,13 @@
 //! Constructors check; whoever holds a value need not check again. Nothing here has behaviour of
 //! its own: no protocol, no encoding, no clock.
 //!
-//! Reading order: [`identity`], [`name`], [`position`], [`time`], [`quorum`], [`settings`],
+//! Reading order: [`identity`], [`checkpoint_name`], [`name`], [`position`], [`time`], [`quorum`], [`settings`],
 //! [`limits`].
 #![no_std]
 
 extern crate alloc;
 
+pub mod checkpoint_name;
 pub mod identity;
 pub mod limits;
 pub mod name;
@@ -19,6 +20,7 @@ pub mod quorum;
 pub mod settings;
 pub mod time;
 
+pub use checkpoint_name::CheckpointName;
 pub use identity::{ActorId, ClusterId, NodeId, ParseIdError, RequestId};
 pub use limits::Limits;
 pub use name::{Bucket, BucketError, Key, KeyError, ObjectName};

@@ -13,8 +13,8 @@ pub enum Finder {
     RepairTests,
     /// The model of dynamo-versioning, within 20,000 histories.
     Model,
-    /// Nobody yet: it takes a coincidence that no workload of ours brings about.
-    Nobody,
+    /// A scripted history of the simulator: it takes a coincidence that random runs do not meet.
+    Scripts,
 }
 
 macro_rules! planted_bugs {
@@ -64,15 +64,19 @@ planted_bugs! {
     /// A member's copy and the hint for that member count as two copies.
     HintAndOwnCopyCountTwice = "hint_and_own_copy_count_twice" by Simulator,
     /// A get shows what one replica or hint has, without asking another one whether it was deleted.
-    HintsReadWithoutAsking = "hints_read_without_asking" by Nobody,
+    HintsReadWithoutAsking = "hints_read_without_asking" by Scripts,
     /// A hint is removed once its target took it, though a newer one has joined it meanwhile.
     HintRemovedUnseen = "hint_removed_unseen" by Simulator,
     /// What this node has incorporated is collected without waiting for the others' reports.
     CollectWithoutReports = "collect_without_reports" by Simulator,
     /// A deleted record is collected when its tombstone is known everywhere, whatever it replaced.
-    CollectDotsOnly = "collect_dots_only" by Nobody,
+    CollectDotsOnly = "collect_dots_only" by Scripts,
     /// The live clock is reported, not that of the last synced checkpoint.
-    ReportBeforeSync = "report_before_sync" by Nobody,
+    ReportBeforeSync = "report_before_sync" by Scripts,
+    /// A clock report that was overtaken by a later one takes its place.
+    OvertakenReportCounts = "overtaken_report_counts" by Simulator,
+    /// A node whose disk was set back does not compare checkpoints.
+    RollbackUnnoticed = "rollback_unnoticed" by Simulator,
     /// A replica that lost something goes on as if it were complete.
     DamageLeavesComplete = "damage_leaves_complete" by Simulator,
     /// Clocks are joined after an exchange that left something out.

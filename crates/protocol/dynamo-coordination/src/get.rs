@@ -296,11 +296,20 @@ impl Get {
 
     fn answered(&mut self, from: NodeId, outcome: ReadOutcome) {
         if !self.waiting.contains(&from) {
-            // It was to say what it has collected, and cannot.
-            if outcome == ReadOutcome::Unsure && self.vetting.contains(&from) {
-                self.give_up_on(from);
+            if !self.vetting.contains(&from) {
+                return;
             }
-            return;
+            // It was to say what it has collected.
+            match outcome {
+                ReadOutcome::Unsure => return self.give_up_on(from),
+                // It has heard of some of that by now, and answers anew.
+                ReadOutcome::Piece { .. } => {
+                    self.vetting.remove(&from);
+                    self.answers.remove(&from);
+                    self.waiting.push(from);
+                }
+                ReadOutcome::Missing | ReadOutcome::Overloaded | ReadOutcome::NoHint => return,
+            }
         }
         let (record, without_values, at) = match outcome {
             ReadOutcome::Piece { record, without_values, at } => (record, without_values, at),

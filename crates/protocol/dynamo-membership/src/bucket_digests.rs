@@ -17,12 +17,15 @@ pub const BUCKET_GROUPS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BucketDigests {
     groups: [u128; BUCKET_GROUPS],
+    /// Of `groups`: asked for each second and peer, and changed seldom.
+    fingerprint: u128,
 }
 
 impl BucketDigests {
     /// Those of an empty table.
     pub(crate) fn new() -> Self {
-        Self { groups: [0; BUCKET_GROUPS] }
+        let groups = [0; BUCKET_GROUPS];
+        Self { groups, fingerprint: fingerprint_of(&groups) }
     }
 
     /// An entry took the place of another one, if there was one.
@@ -37,6 +40,7 @@ impl BucketDigests {
             *group = group.wrapping_sub(digest(bucket, before));
         }
         *group = group.wrapping_add(digest(bucket, after));
+        self.fingerprint = fingerprint_of(&self.groups);
     }
 
     pub(crate) fn groups(&self) -> &[u128; BUCKET_GROUPS] {
@@ -45,13 +49,17 @@ impl BucketDigests {
 
     /// One number for all groups.
     pub(crate) fn fingerprint(&self) -> u128 {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"dynamo buckets 1");
-        for group in &self.groups {
-            hasher.update(&group.to_be_bytes());
-        }
-        first_128_bits(&hasher)
+        self.fingerprint
     }
+}
+
+fn fingerprint_of(groups: &[u128; BUCKET_GROUPS]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"dynamo buckets 1");
+    for group in groups {
+        hasher.update(&group.to_be_bytes());
+    }
+    first_128_bits(&hasher)
 }
 
 /// The group that a bucket falls into.

@@ -69,6 +69,8 @@ counters! {
     partitions_incomplete,
     /// Times this node's disk was found older than what it had reported.
     rollbacks_noticed,
+    /// Clock reports that came after a later one of the same member, and did not count.
+    reports_overtaken,
     /// Rows that the scrub has read.
     rows_scrubbed,
     /// Leaves of hash trees that did not sum up what their rows hold, corrected.

@@ -454,6 +454,7 @@ impl Node {
                 self.reports_received(from, number, reports);
             }
             PeerMessage::ClockReportsStored { number } => self.reports_confirmed(from, number),
+            PeerMessage::KnownCheckpoints { known } => self.known_checkpoints_received(from, known),
             PeerMessage::Repair(message) => self.repair_received(from, message),
         }
     }
@@ -533,7 +534,7 @@ impl Node {
                 ReplicaEffect::IncompletenessRecorded => {
                     self.effects.push_back(Effect::IncompletenessRecorded);
                 }
-                ReplicaEffect::Vetted { asker, collected } => self.answer_vet(asker, collected),
+                ReplicaEffect::Vetted { asker, verdict } => self.answer_vet(asker, verdict),
             }
         }
     }

@@ -11,6 +11,7 @@ mod endings;
 mod hint_space;
 mod partition;
 mod recovery;
+mod reports;
 mod retries;
 mod scrub;
 mod slot;
@@ -32,7 +33,7 @@ use dynamo_versioning::{Applied, Dot, DotClock, HybridClock, Put, Record, TooMan
 use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
 use crate::effect::{Column, LoadId, StoreId, StoreWrite};
-use crate::rows::{self, JournalEntry};
+use crate::rows::{self, CheckpointNames, JournalEntry};
 use hint_space::HintSpace;
 use partition::Partitions;
 use retries::Retries;
@@ -40,6 +41,8 @@ use scrub::Scrub;
 use slot::{Slot, SlotKey, State};
 use store_batch::{StoreBatch, StoreInFlight};
 use turns::JOBS_PER_SLOT_MAX;
+
+pub(crate) use reports::ReportVerdict;
 
 pub use hint_space::HintCount;
 pub(crate) use scrub::{PAGE_BYTES, PAGE_ROWS};
@@ -201,16 +204,29 @@ pub(crate) enum ReplicaEffect {
     },
     /// What was found incomplete at the start is durably noted.
     IncompletenessRecorded,
-    /// To [`Job::Vet`]; none if this copy cannot know.
+    /// To [`Job::Vet`].
     Vetted {
         asker: VetFor,
-        collected: Option<Vec<Dot>>,
+        verdict: VetVerdict,
     },
+}
+
+/// What a replica says of versions that it did not show.
+#[derive(Debug)]
+pub(crate) enum VetVerdict {
+    /// It would turn these away as collected.
+    Collected(Vec<Dot>),
+    /// It has some of them by now, or what replaced them: this is its record.
+    Newer(Record),
+    /// It cannot know: this copy is incomplete.
+    Unsure,
 }
 
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct Replica {
+    /// Those of this disk.
+    names: CheckpointNames,
     partitions: Partitions,
     /// Those that this node is a replica of.
     own_partitions: BTreeSet<PartitionId>,
@@ -253,6 +269,7 @@ impl Replica {
         counters: &mut Counters,
     ) -> Self {
         let mut replica = Self {
+            names: CheckpointNames::of_process(actor),
             partitions: Partitions::new(
                 actor,
                 config.layout.partition_count(),

@@ -7,7 +7,8 @@
 //! | meta | `b`, bucket | settings of the bucket |
 //! | meta | `c`, partition (2) | [`Checkpoint`] |
 //! | meta | `j`, number (8) | [`JournalRow`] |
-//! | meta | `r`, partition (2), member (8) | the dots that the member last reported |
+//! | meta | `n` | [`CheckpointNames`] |
+//! | meta | `r`, partition (2), member (8) | [`Report`] |
 //! | meta | `m` | all members, as `dynamo-membership` writes them |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
@@ -24,16 +25,22 @@ pub const BUCKET: u8 = b'b';
 pub const CHECKPOINT: u8 = b'c';
 /// First byte of another member's clock report.
 pub const REPORT: u8 = b'r';
+/// The one byte of the row with the names of all checkpoints of this disk.
+pub const NAMES: u8 = b'n';
 /// First byte of a journal row.
 pub const JOURNAL: u8 = b'j';
 /// The one byte of the row with all members.
 pub const MEMBERS: u8 = b'm';
 
 mod checkpoint;
+mod checkpoint_names;
 mod journal;
+mod report;
 
 pub use checkpoint::Checkpoint;
+pub use checkpoint_names::CheckpointNames;
 pub use journal::{JournalEntry, JournalRow, RecordChange};
+pub use report::Report;
 
 /// The key of an object's row.
 #[must_use]
@@ -88,6 +95,12 @@ pub fn bucket_key(bucket: &Bucket) -> Bytes {
 #[must_use]
 pub fn members_key() -> Bytes {
     Bytes::from_static(&[MEMBERS])
+}
+
+/// The key of the row with the names of all checkpoints of this disk.
+#[must_use]
+pub fn names_key() -> Bytes {
+    Bytes::from_static(&[NAMES])
 }
 
 /// The key of a partition's clock checkpoint.

@@ -251,7 +251,9 @@ impl HintedHandoff {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_target = |target: &Target| {
-            let answer = target.in_flight.values().min().map(|sent| *sent + self.config.patience);
+            // Deliveries are numbered in the order of sending: the first is the oldest.
+            let oldest = target.in_flight.values().next();
+            let answer = oldest.map(|sent| *sent + self.config.patience);
             let again = (target.up && target.has_work() && !target.scanning)
                 .then_some(target.wait_until)
                 .filter(|_| target.in_flight.is_empty());

@@ -7,8 +7,8 @@
 //!   replacement that nobody made, and would delete the write wherever it still is.
 //! - a strict read whose r and the copies that a write's receipt named are together more than N, asked
 //!   after that write was acknowledged, shows the write or a descendant, or some delete that
-//!   covers it was tried. Copies on fallbacks do not count, nor does a key with a damaged row, nor
-//!   a `buffered` one after a power loss.
+//!   covers it was tried. Copies on fallbacks and on lost disks do not count, nor does a key with a
+//!   damaged row, nor a `buffered` one after a power loss.
 
 use dynamo_types::Durability;
 
@@ -75,7 +75,7 @@ fn check_reads(evidence: &Evidence, key: KeyIndex) -> Result<u64, Violation> {
             let overlap = copies + usize::from(read.r) > facts.replicas.len();
             let before = write.ended.is_some_and(|ended| ended < read.invoked);
             // An older disk cannot know what it lacks before it has heard from the others.
-            let forgotten = evidence.may_be_lost(write, *receipt)
+            let forgotten = evidence.replicas_may_have_lost(write, *receipt)
                 || evidence.rollbacks.iter().any(|(at, _)| *at >= write.invoked);
             if !overlap || !before || forgotten || write.kind != WriteKind::Value {
                 continue;
@@ -134,6 +134,23 @@ mod tests {
         example.read(&[]);
         example.history.reads[0].r = 1;
         assert_eq!(check(&example.evidence(&[a])), Ok(0));
+    }
+
+    #[test]
+    fn a_read_may_miss_what_lost_disks_left_to_hints_alone() {
+        for (hints, found) in [(0, true), (1, false)] {
+            let mut example = Example::new();
+            let a = example.acknowledged(&[]);
+            example.read(&[]);
+            example.history.reads[0].r = 3;
+            if let Outcome::Acknowledged(receipt) = &mut example.history.writes[a.index()].outcome {
+                (receipt.copies, receipt.hints) = (2, hints);
+            }
+            let mut evidence = example.evidence(&[a]);
+            let ended = evidence.history.writes[a.index()].ended.unwrap();
+            evidence.lost_disks.push((ended, REPLICAS[0]));
+            assert_eq!(check(&evidence).is_err(), found, "{hints} hints");
+        }
     }
 
     #[test]

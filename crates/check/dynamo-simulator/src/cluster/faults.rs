@@ -273,7 +273,7 @@ impl Cluster {
         self.trace.note(now, 6, [u64::from(host.0), crash as u64]);
         self.trace.line(now, || format!("{host} CRASHES: {crash:?}"));
         self.add_counters(&machine);
-        if crash == Crash::Power {
+        if crash != Crash::Process {
             self.evidence.power_losses.push((now, host));
         }
         self.network.set_up(now, host, false, &mut self.queue);

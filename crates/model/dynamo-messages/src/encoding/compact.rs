@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use dynamo_merkle::{NodePath, ShortSum, Sum};
 use dynamo_types::limits::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
-use dynamo_types::{ActorId, Bucket, Key, ObjectName};
+use dynamo_types::{ActorId, Bucket, CheckpointName, Key, ObjectName};
 use dynamo_versioning::{Dot, DotSet, Record};
 
 use super::error::{DecodeError, FieldError};
@@ -61,6 +61,11 @@ pub(super) trait Sink {
     fn dot(&mut self, dot: Dot) {
         self.raw(&dot.actor.0.to_le_bytes());
         self.number(dot.counter);
+    }
+
+    fn checkpoint(&mut self, name: CheckpointName) {
+        self.raw(&name.process.0.to_le_bytes());
+        self.number(name.number);
     }
 
     /// Eight to a byte, the first lowest.
@@ -241,6 +246,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn dot(&mut self) -> Read<Dot> {
         Ok(Dot::new(ActorId(u64::from_le_bytes(self.array()?)), self.number()?))
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Read<CheckpointName> {
+        let process = ActorId(u64::from_le_bytes(self.array()?));
+        Ok(CheckpointName { process, number: self.number()? })
     }
 
     pub(super) fn dots(&mut self) -> Read<DotSet> {

@@ -22,6 +22,7 @@ pub(super) mod kind {
     pub(in crate::encoding) const COLLECTED: u8 = 13;
     pub(in crate::encoding) const CLOCK_REPORTS: u8 = 14;
     pub(in crate::encoding) const CLOCK_REPORTS_STORED: u8 = 15;
+    pub(in crate::encoding) const KNOWN_CHECKPOINTS: u8 = 16;
     pub(in crate::encoding) const GOSSIP: u8 = 20;
     pub(in crate::encoding) const BUCKETS_FINGERPRINT: u8 = 21;
     pub(in crate::encoding) const BUCKET_GROUPS: u8 = 22;

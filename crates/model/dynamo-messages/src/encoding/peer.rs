@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_types::limits::KEY_BYTES_MAX;
-use dynamo_types::{ActorId, NodeId, PartitionId, RequestId};
+use dynamo_types::{ActorId, CheckpointName, NodeId, PartitionId, RequestId};
 use dynamo_versioning::{BodyDigest, Dot, DotSet, Record};
 use rkyv::{Archive, Serialize};
 
@@ -16,9 +16,9 @@ use super::repair;
 use super::reply::{self, BUCKETS_MAX, SIBLINGS_MAX};
 use super::request::{MutationWire, mutation_bytes};
 use crate::peer::{
-    AskCollected, ClockReport, HintFor, KnownRequest, OperationId, PeerMessage, PiecePlace,
-    ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply, ReplicaWrite,
-    ReplicaWriteReply, ScannedKey, WriteOutcome,
+    AskCollected, ClockReport, HintFor, KnownBy, KnownRequest, OperationId, PeerMessage,
+    PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply,
+    ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
 
 /// A scan answers a page of a listing, with some keys more to make up for those that turn out
@@ -180,9 +180,27 @@ struct CollectedWire {
 }
 
 #[derive(Archive, Serialize)]
+struct CheckpointWire {
+    process: u64,
+    number: u64,
+}
+
+#[derive(Archive, Serialize)]
+struct KnownCheckpointsWire {
+    known: Vec<KnownByWire>,
+}
+
+#[derive(Archive, Serialize)]
+struct KnownByWire {
+    partition: u16,
+    checkpoints: Vec<CheckpointWire>,
+}
+
+#[derive(Archive, Serialize)]
 struct ReportWire {
     partition: u16,
-    member: u64,
+    checkpoint: CheckpointWire,
+    after: Vec<CheckpointWire>,
     /// The canonical bytes of a set of dots.
     dots: Bytes,
 }
@@ -317,13 +335,25 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
         }
         PeerMessage::ClockReports { number, reports } => {
             let reports: Vec<ReportWire> = reports.iter().map(report_wire).collect();
-            let bytes = reports.iter().map(|report| report.dots.len() + 24).sum();
+            let bytes = reports.iter().map(|r| r.dots.len() + 48 + r.after.len() * 16).sum();
             head = Head::new(kind::CLOCK_REPORTS, hlc, bytes);
             head.archive(&ClockReportsWire { number: *number, reports });
         }
         PeerMessage::ClockReportsStored { number } => {
             head = Head::new(kind::CLOCK_REPORTS_STORED, hlc, 0);
             head.archive(&ClockReportsStoredWire { number: *number });
+        }
+        PeerMessage::KnownCheckpoints { known } => {
+            let known: Vec<KnownByWire> = known
+                .iter()
+                .map(|(partition, checkpoints)| KnownByWire {
+                    partition: partition.0,
+                    checkpoints: checkpoints_wire(checkpoints),
+                })
+                .collect();
+            let bytes = known.iter().map(|k| 16 + k.checkpoints.len() * 16).sum();
+            head = Head::new(kind::KNOWN_CHECKPOINTS, hlc, bytes);
+            head.archive(&KnownCheckpointsWire { known });
         }
     }
     head.finish()
@@ -336,7 +366,20 @@ fn dots_wire(dots: &[Dot]) -> Vec<DotWire> {
 fn report_wire(report: &ClockReport) -> ReportWire {
     let mut dots = Vec::with_capacity(report.dots.encoded_len());
     report.dots.encode(&mut dots);
-    ReportWire { partition: report.partition.0, member: report.member.0, dots: dots.into() }
+    ReportWire {
+        partition: report.partition.0,
+        checkpoint: checkpoint_wire(report.checkpoint),
+        after: checkpoints_wire(&report.after),
+        dots: dots.into(),
+    }
+}
+
+fn checkpoint_wire(name: CheckpointName) -> CheckpointWire {
+    CheckpointWire { process: name.process.0, number: name.number }
+}
+
+fn checkpoints_wire(names: &[CheckpointName]) -> Vec<CheckpointWire> {
+    names.iter().map(|name| checkpoint_wire(*name)).collect()
 }
 
 fn lengths(pieces: &[Bytes]) -> usize {
@@ -511,6 +554,14 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
             let (wire, _) = read::<ClockReportsStoredWire>("clock reports stored", body, frame)?;
             Ok(PeerMessage::ClockReportsStored { number: wire.number.to_native() })
         }
+        kind::KNOWN_CHECKPOINTS => {
+            let (wire, fields) = read::<KnownCheckpointsWire>("known checkpoints", body, frame)?;
+            let known = fields.list("known", &wire.known, CLOCK_REPORTS_MAX, |known| {
+                let partition = PartitionId(known.partition.to_native());
+                Ok((partition, read_checkpoints(fields, &known.checkpoints)?))
+            })?;
+            Ok(PeerMessage::KnownCheckpoints { known })
+        }
         kind if repair::is_repair(kind) => {
             Ok(PeerMessage::Repair(repair::decode(kind, body, frame)?))
         }
@@ -533,7 +584,20 @@ fn read_report(
     fields.count("dots", report.dots.len() - read, 0)?;
     // Any sixteen bits are a partition of some Q; who knows Q checks it.
     let partition = PartitionId(report.partition.to_native());
-    Ok(ClockReport { partition, member: NodeId(report.member.to_native()), dots })
+    let checkpoint = read_checkpoint(&report.checkpoint);
+    let after = read_checkpoints(fields, &report.after)?;
+    Ok(ClockReport { partition, checkpoint, after, dots })
+}
+
+fn read_checkpoint(name: &ArchivedCheckpointWire) -> CheckpointName {
+    CheckpointName { process: ActorId(name.process.to_native()), number: name.number.to_native() }
+}
+
+fn read_checkpoints(
+    fields: Fields<'_>,
+    names: &[ArchivedCheckpointWire],
+) -> Result<Vec<CheckpointName>, DecodeError> {
+    fields.list("checkpoints", names, KnownBy::CHECKPOINTS_MAX, |name| Ok(read_checkpoint(name)))
 }
 
 fn read_write(fields: Fields<'_>, wire: &ArchivedWriteWire) -> Result<ReplicaWrite, DecodeError> {

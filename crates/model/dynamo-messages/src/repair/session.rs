@@ -10,6 +10,8 @@ use dynamo_merkle::{NodePath, ShortSum, Sum};
 use dynamo_types::{ObjectName, PartitionId};
 use dynamo_versioning::DotClock;
 
+use crate::peer::KnownBy;
+
 /// How a session begins. Depth, root and clock are of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
@@ -21,6 +23,8 @@ pub struct Opening {
     pub root: Sum,
     /// The initiator's dot clock; none if its copy is incomplete (protocol rule 4).
     pub clock: Option<Arc<DotClock>>,
+    /// By which checkpoints the initiator knows the other members, the responder among them.
+    pub known: Vec<KnownBy>,
 }
 
 /// From the initiator to the responder.
@@ -91,6 +95,8 @@ pub enum Answer {
     Agreed {
         /// The responder's dot clock; none if its copy is incomplete.
         clock: Option<Arc<DotClock>>,
+        /// By which checkpoints the responder knows the other members, the initiator among them.
+        known: Vec<KnownBy>,
     },
     /// The session is open. Depth, clock and sums are of one moment.
     Opened {
@@ -98,6 +104,8 @@ pub enum Answer {
         depth: u8,
         /// The responder's dot clock; none if its copy is incomplete.
         clock: Option<Arc<DotClock>>,
+        /// By which checkpoints the responder knows the other members, the initiator among them.
+        known: Vec<KnownBy>,
         /// The sums below the root, if both trees have leaves below it.
         sums: Option<Box<[ShortSum; 16]>>,
     },

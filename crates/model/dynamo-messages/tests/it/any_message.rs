@@ -131,6 +131,11 @@ fn sibling() -> impl Strategy<Value = SiblingReply> {
     )
 }
 
+pub(crate) fn checkpoint() -> impl Strategy<Value = CheckpointName> {
+    any::<(u64, u64)>()
+        .prop_map(|(process, number)| CheckpointName { process: ActorId(process), number })
+}
+
 fn member() -> impl Strategy<Value = MemberView> {
     let texts = [text(), text(), text(), text(), text(), text()];
     (any::<u64>(), texts, any::<bool>(), any::<[u32; 2]>()).prop_map(
@@ -312,14 +317,14 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
     let read_reply = (operation(), read_outcome(), known(), any::<u64>(), any::<u32>());
     let scan =
         (operation(), any::<u16>(), bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
-    let report =
-        (any::<u16>(), any::<u64>(), vec(any_dot(), 0..9)).prop_map(|(partition, member, dots)| {
-            ClockReport {
-                partition: PartitionId(partition),
-                member: NodeId(member),
-                dots: dots.into_iter().collect(),
-            }
+    let report = (any::<u16>(), checkpoint(), vec(checkpoint(), 0..4), vec(any_dot(), 0..9))
+        .prop_map(|(partition, checkpoint, after, dots)| ClockReport {
+            partition: PartitionId(partition),
+            checkpoint,
+            after,
+            dots: dots.into_iter().collect(),
         });
+    let known = (any::<u16>().prop_map(PartitionId), vec(checkpoint(), 0..4));
     let scanned = (key(), record()).prop_map(|(key, record)| ScannedKey { key, record });
     let scan_reply = (operation(), vec(scanned, 0..4), place(), any::<bool>());
     prop_oneof![
@@ -389,6 +394,7 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
         (any::<u64>(), vec(report, 0..4))
             .prop_map(|(number, reports)| PeerMessage::ClockReports { number, reports }),
         any::<u64>().prop_map(|number| PeerMessage::ClockReportsStored { number }),
+        vec(known, 0..4).prop_map(|known| PeerMessage::KnownCheckpoints { known }),
     ]
 }
 

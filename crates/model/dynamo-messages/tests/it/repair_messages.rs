@@ -6,15 +6,15 @@ use bytes::Bytes;
 use dynamo_merkle::iblt::ItemId;
 use dynamo_merkle::{NodePath, ShortSum, Sum};
 use dynamo_messages::repair::*;
-use dynamo_messages::{Envelope, PeerMessage, encode_peer};
-use dynamo_types::{ActorId, ObjectName, PartitionId};
+use dynamo_messages::{Envelope, KnownBy, PeerMessage, encode_peer};
+use dynamo_types::{ActorId, NodeId, ObjectName, PartitionId};
 use dynamo_versioning::testing::{any_dot, any_dot_set, any_encodable_record};
 use dynamo_versioning::{Dot, DotClock, DotSet, Hlc};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::any_message::name;
+use crate::any_message::{checkpoint, name};
 use crate::samples;
 
 fn leaf() -> NodePath {
@@ -32,8 +32,18 @@ fn sums() -> [ShortSum; 16] {
     core::array::from_fn(|place| ShortSum(0x1000 + place as u64))
 }
 
+fn known() -> Vec<KnownBy> {
+    vec![KnownBy { member: NodeId(0x0b0b), checkpoints: vec![samples::checkpoint()] }]
+}
+
 fn questions() -> Vec<(&'static str, Question)> {
-    let opening = |clock| Opening { partition: PartitionId(513), depth: 2, root: Sum(0x77), clock };
+    let opening = |clock| Opening {
+        partition: PartitionId(513),
+        depth: 2,
+        root: Sum(0x77),
+        clock,
+        known: known(),
+    };
     let settle = |last| Question::Settle {
         leaf: leaf(),
         from: 300,
@@ -62,11 +72,11 @@ fn answers() -> Vec<(&'static str, Answer)> {
         totals,
         symbols: Bytes::from_static(b"thirteen byte"),
     };
-    let opened = |clock, sums| Answer::Opened { depth: 1, clock, sums };
+    let opened = |clock, sums| Answer::Opened { depth: 1, clock, known: known(), sums };
     vec![
         ("repair_refused", Answer::Refused(Refusal::Busy)),
-        ("repair_agreed", Answer::Agreed { clock: clock() }),
-        ("repair_agreed_incomplete", Answer::Agreed { clock: None }),
+        ("repair_agreed", Answer::Agreed { clock: clock(), known: known() }),
+        ("repair_agreed_incomplete", Answer::Agreed { clock: None, known: vec![] }),
         ("repair_opened", opened(clock(), Some(Box::new(sums())))),
         ("repair_opened_incomplete", opened(None, None)),
         ("repair_sums_answer", Answer::Sums { sums: vec![(leaf(), sums())] }),
@@ -152,18 +162,25 @@ fn any_clock() -> impl Strategy<Value = Option<Arc<DotClock>>> {
         .prop_map(|clock| clock.map(|(dots, horizon)| Arc::new(DotClock { dots, horizon })))
 }
 
+fn any_known() -> impl Strategy<Value = Vec<KnownBy>> {
+    let known = (any::<u64>().prop_map(NodeId), vec(checkpoint(), 0..4))
+        .prop_map(|(member, checkpoints)| KnownBy { member, checkpoints });
+    vec(known, 0..4)
+}
+
 fn any_name() -> impl Strategy<Value = ObjectName> {
     name()
 }
 
 fn question() -> impl Strategy<Value = Question> {
     prop_oneof![
-        (any::<u16>(), 0..=NodePath::DEPTH_MAX, any::<u128>(), any_clock()).prop_map(
-            |(partition, depth, root, clock)| Question::Open(Opening {
+        (any::<u16>(), 0..=NodePath::DEPTH_MAX, any::<u128>(), any_clock(), any_known()).prop_map(
+            |(partition, depth, root, clock, known)| Question::Open(Opening {
                 partition: PartitionId(partition),
                 depth,
                 root: Sum(root),
-                clock
+                clock,
+                known
             })
         ),
         vec(node(), 0..9).prop_map(|nodes| Question::Sums { nodes }),
@@ -204,9 +221,11 @@ fn answer() -> impl Strategy<Value = Answer> {
         any::<Option<(u32, u32)>>().prop_map(|t| t.map(|(items, sum)| LeafTotals { items, sum }));
     prop_oneof![
         refusal.prop_map(Answer::Refused),
-        any_clock().prop_map(|clock| Answer::Agreed { clock }),
-        (0..=NodePath::DEPTH_MAX, any_clock(), option::of(any_sums())).prop_map(
-            |(depth, clock, sums)| Answer::Opened { depth, clock, sums: sums.map(Box::new) }
+        (any_clock(), any_known()).prop_map(|(clock, known)| Answer::Agreed { clock, known }),
+        (0..=NodePath::DEPTH_MAX, any_clock(), any_known(), option::of(any_sums())).prop_map(
+            |(depth, clock, known, sums)| {
+                Answer::Opened { depth, clock, known, sums: sums.map(Box::new) }
+            }
         ),
         vec((node(), any_sums()), 0..4).prop_map(|sums| Answer::Sums { sums }),
         (node(), totals, vec(any::<u8>(), 0..60)).prop_map(|(leaf, totals, symbols)| {

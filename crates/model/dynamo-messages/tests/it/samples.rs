@@ -32,6 +32,10 @@ fn dot() -> Dot {
     Dot::new(ActorId(0xaaaa_bbbb_cccc_dddd), 7)
 }
 
+pub(crate) fn checkpoint() -> CheckpointName {
+    CheckpointName { process: ActorId(0xaaaa_bbbb_cccc_dddd), number: 7 }
+}
+
 pub(crate) fn record() -> Record {
     let mut context = DotSet::new();
     context.insert_interval(dot().actor, 4, 7);
@@ -163,9 +167,16 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
                 number: 17,
                 reports: vec![ClockReport {
                     partition: PartitionId(513),
-                    member: NodeId(0x0c0c),
+                    checkpoint: checkpoint(),
+                    after: vec![CheckpointName { process: ActorId(0x0c0c), number: 300 }],
                     dots: [dot(), Dot::new(ActorId(1), 1)].into_iter().collect(),
                 }],
+            },
+        ),
+        (
+            "known_checkpoints",
+            PeerMessage::KnownCheckpoints {
+                known: vec![(PartitionId(513), vec![checkpoint()]), (PartitionId(0), vec![])],
             },
         ),
         ("clock_reports_stored", PeerMessage::ClockReportsStored { number: 17 }),

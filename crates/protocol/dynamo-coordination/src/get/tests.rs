@@ -375,6 +375,28 @@ fn history_13_a_hint_of_what_was_deleted_and_collected_is_not_shown() {
 }
 
 #[test]
+fn a_replica_that_has_heard_of_a_version_meanwhile_answers_anew() {
+    let mut get = get(2);
+    effects(&mut get);
+    let (older, newer) = (record(&[1], b"older"), record(&[2], b"newer"));
+    answer(&mut get, A, whole(older.clone()));
+    let mut short = newer.clone();
+    short.forget(Dot::new(ActorId(9), 1));
+    // What B has left of the context does not say that it replaced the older version.
+    let vet = answer(&mut get, B, whole(short));
+    assert_eq!(
+        vet,
+        [
+            GetEffect::Vet { node: A, dots: vec![Dot::new(ActorId(9), 2)] },
+            GetEffect::Vet { node: B, dots: vec![Dot::new(ActorId(9), 1)] },
+        ]
+    );
+    vetted(&mut get, B, Vec::new());
+    let told = answer(&mut get, A, whole(newer.clone()));
+    assert_eq!(answered(&told), Some(&newer), "and not the older version beside it");
+}
+
+#[test]
 fn a_replica_that_is_lost_before_it_said_what_it_collected_does_not_count() {
     let mut get = sloppy();
     effects(&mut get);

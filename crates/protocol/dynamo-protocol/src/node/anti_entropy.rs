@@ -104,6 +104,9 @@ impl Node {
                 AntiEntropyEffect::Exchanged { partition, with, clock } => {
                     self.replica.exchanged(partition, with, &clock);
                 }
+                AntiEntropyEffect::Met { partition, with, incomplete, known } => {
+                    self.met(partition, with, incomplete, &known);
+                }
                 // The scrub comes by: it compares the sum with the records while nothing moves.
                 AntiEntropyEffect::LeafAgrees { partition, .. } => {
                     self.replica.scrub_soon(partition);

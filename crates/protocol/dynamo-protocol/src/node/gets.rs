@@ -16,9 +16,10 @@ use dynamo_versioning::{ClientContext, Content, Dot, Record, View};
 
 use super::operations::{GetOperation, Operation, Origin};
 use super::puts::PutIntent;
+use super::reads::pieces;
 use super::{NEARLY_IDLE, Node, enough};
 use crate::effect::Lane;
-use crate::replica::{IncomingWrite, Job, Place, ReplyTo, VetFor};
+use crate::replica::{IncomingWrite, Job, Place, ReplyTo, VetFor, VetVerdict};
 
 /// What a get is for.
 #[derive(Debug)]
@@ -178,27 +179,34 @@ impl Node {
         self.replica.submit(&asked.name, Place::Own, Job::Vet { asker, dots: asked.dots });
     }
 
-    /// Says which versions are collected here, or that this copy cannot know.
-    pub(super) fn answer_vet(&mut self, asker: VetFor, collected: Option<Vec<Dot>>) {
-        let here = self.config.node;
-        match (asker, collected) {
-            (VetFor::Local(operation), Some(dots)) => self.vetted(operation, here, dots),
-            (VetFor::Local(operation), None) => {
-                self.read_answered(operation, here, ReadOutcome::Unsure, None);
+    /// Says which versions are collected here, or what this replica has now, or that it cannot know.
+    pub(super) fn answer_vet(&mut self, asker: VetFor, verdict: VetVerdict) {
+        let outcomes = match verdict {
+            VetVerdict::Collected(dots) => return self.tell_collected(asker, dots),
+            VetVerdict::Newer(record) => pieces(record, u32::MAX),
+            VetVerdict::Unsure => Vec::from([ReadOutcome::Unsure]),
+        };
+        for outcome in outcomes {
+            match asker {
+                VetFor::Local(operation) => {
+                    self.read_answered(operation, self.config.node, outcome, None);
+                }
+                VetFor::Peer { node, operation } => {
+                    let (known, settings_version, queue) = (None, 0, 0);
+                    let reply =
+                        ReplicaReadReply { operation, outcome, known, settings_version, queue };
+                    self.send(node, Lane::Foreground(0), PeerMessage::ReadReply(reply));
+                }
             }
-            (VetFor::Peer { node, operation }, Some(dots)) => {
+        }
+    }
+
+    fn tell_collected(&mut self, asker: VetFor, dots: Vec<Dot>) {
+        match asker {
+            VetFor::Local(operation) => self.vetted(operation, self.config.node, dots),
+            VetFor::Peer { node, operation } => {
                 let message = PeerMessage::Collected { operation, dots };
                 self.send(node, Lane::Foreground(0), message);
-            }
-            (VetFor::Peer { node, operation }, None) => {
-                let reply = ReplicaReadReply {
-                    operation,
-                    outcome: ReadOutcome::Unsure,
-                    known: None,
-                    settings_version: 0,
-                    queue: 0,
-                };
-                self.send(node, Lane::Foreground(0), PeerMessage::ReadReply(reply));
             }
         }
     }

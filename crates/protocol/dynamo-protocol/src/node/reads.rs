@@ -338,7 +338,7 @@ impl Node {
 }
 
 /// A record as it travels: whole if it is small, else sibling by sibling.
-fn pieces(record: Record, value_bytes_max: u32) -> Vec<ReadOutcome> {
+pub(super) fn pieces(record: Record, value_bytes_max: u32) -> Vec<ReadOutcome> {
     let long = |bytes: usize| u32::try_from(bytes).map_or(true, |bytes| bytes > value_bytes_max);
     if record.siblings().iter().any(|sibling| long(sibling.value_bytes())) {
         let record = record.without_values();

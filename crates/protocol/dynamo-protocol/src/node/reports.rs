@@ -3,19 +3,20 @@
 //! A member's report is the clock of its last synced checkpoint. It is sent to the other members of the
 //! partition until they confirm that they keep it, and counts for their stable cuts only then: whoever
 //! collected on the strength of a report and then forgot it would not notice that the reporter's disk
-//! went back behind it. For the same reason a member that connects is told what it reported last.
+//! went back behind it. For the same reason a member that connects is told by which checkpoints it is
+//! known: see `replica::reports`.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 
-use dynamo_messages::{ClockReport, PeerMessage};
-use dynamo_types::{NodeId, PartitionId};
-use dynamo_versioning::DotSet;
+use dynamo_messages::{ClockReport, KnownBy, PeerMessage};
+use dynamo_types::{CheckpointName, NodeId, PartitionId};
 
 use super::Node;
-use crate::effect::{Column, Lane, StoreWrite};
-use crate::replica::MetaTag;
-use crate::rows;
+use crate::effect::Lane;
+use crate::replica::{MetaTag, ReportVerdict};
+use crate::rows::Report;
 
 /// Reports in one message: at some 100 bytes each far below a frame.
 const REPORTS_PER_MESSAGE: usize = 256;
@@ -31,10 +32,18 @@ pub(super) struct Reports {
     /// Messages that are not confirmed, with what they reported.
     sent: BTreeMap<u64, (NodeId, Vec<ClockReport>)>,
     /// Reports of others whose rows are being stored.
-    storing: BTreeMap<(NodeId, u64), Vec<ClockReport>>,
+    storing: BTreeMap<(NodeId, u64), Storing>,
     next: u64,
     /// Something is to be sent at the end of the turn.
     due: bool,
+}
+
+/// Reports of one message whose rows are being stored.
+#[derive(Debug)]
+struct Storing {
+    reports: Vec<ClockReport>,
+    /// Whether they are all that the message had to say: then it is confirmed.
+    all_met: bool,
 }
 
 impl Node {
@@ -49,15 +58,21 @@ impl Node {
     /// A member connected: it may be another process, that has heard nothing.
     pub(super) fn report_all(&mut self, node: NodeId) {
         let shared = self.replica.shared_with(node);
-        let remembered = shared.iter().filter_map(|id| self.replica.report_of(*id, node));
-        let remembered: Vec<ClockReport> = remembered.collect();
-        for reports in remembered.chunks(REPORTS_PER_MESSAGE) {
-            // Not confirmed: the member remembers its own reports without us.
-            let message = PeerMessage::ClockReports { number: 0, reports: reports.to_vec() };
-            self.send(node, Lane::Background, message);
+        let known = shared.iter().map(|id| (*id, self.replica.checkpoints_of(*id, node)));
+        let known: Vec<_> = known.filter(|(_, checkpoints)| !checkpoints.is_empty()).collect();
+        for known in known.chunks(REPORTS_PER_MESSAGE) {
+            self.send_known_checkpoints(node, known.to_vec());
         }
         self.reports.unconfirmed.insert(node, shared.into_iter().collect());
         self.reports.due = true;
+    }
+
+    fn send_known_checkpoints(
+        &mut self,
+        node: NodeId,
+        known: Vec<(PartitionId, Vec<CheckpointName>)>,
+    ) {
+        self.send(node, Lane::Background, PeerMessage::KnownCheckpoints { known });
     }
 
     /// A member's link is gone, and with it what was under way.
@@ -83,9 +98,8 @@ impl Node {
             if !self.health.is_connected(node) {
                 continue;
             }
-            let own = self.config.node;
             let partitions = self.reports.unconfirmed.get(&node).into_iter().flatten();
-            let reports = partitions.filter_map(|id| self.replica.own_report(*id, own));
+            let reports = partitions.filter_map(|id| self.replica.own_report(*id, node));
             let reports: Vec<ClockReport> = reports.take(REPORTS_PER_MESSAGE).collect();
             if reports.is_empty() {
                 continue;
@@ -107,13 +121,59 @@ impl Node {
         if let Some(unconfirmed) = self.reports.unconfirmed.get_mut(&from) {
             for report in reports {
                 // Unless the clock has moved on meanwhile.
-                let own = self.config.node;
-                if self.replica.own_report(report.partition, own).as_ref() == Some(&report) {
+                if self.replica.is_reported(&report) {
                     unconfirmed.remove(&report.partition);
                 }
             }
         }
         self.reports.due = true;
+    }
+
+    /// Another member says by which checkpoints it knows this node.
+    pub(super) fn known_checkpoints_received(
+        &mut self,
+        from: NodeId,
+        known: Vec<(PartitionId, Vec<CheckpointName>)>,
+    ) {
+        for (id, checkpoints) in known {
+            if self.is_shared(id, from) {
+                self.known_by(from, id, &checkpoints);
+            } else {
+                self.counters.messages_refused += 1;
+            }
+        }
+    }
+
+    /// Another member begins an exchange with this one.
+    pub(super) fn met(
+        &mut self,
+        id: PartitionId,
+        with: NodeId,
+        incomplete: bool,
+        known: &[KnownBy],
+    ) {
+        let here = self.config.node;
+        for own in known.iter().filter(|known| known.member == here) {
+            self.known_by(with, id, &own.checkpoints);
+        }
+        self.replica.met(id, with, incomplete, known);
+    }
+
+    fn known_by(&mut self, from: NodeId, id: PartitionId, checkpoints: &[CheckpointName]) {
+        if self.replica.known_by(id, from, checkpoints, &mut self.counters) {
+            // A report that did not say so may have been turned away.
+            self.reports.sent.retain(|_, (to, _)| *to != from);
+            self.reports.unconfirmed.entry(from).or_default().insert(id);
+            self.reports.due = true;
+        }
+    }
+
+    fn is_shared(&self, id: PartitionId, with: NodeId) -> bool {
+        let layout = &self.config.layout;
+        layout.partition_count().contains(id) && {
+            let set = layout.replica_set(id);
+            set.contains(self.config.node) && set.contains(with)
+        }
     }
 
     pub(super) fn reports_received(
@@ -122,51 +182,55 @@ impl Node {
         number: u64,
         reports: Vec<ClockReport>,
     ) {
-        let here = self.config.node;
-        let mut news = Vec::new();
-        for report in reports {
-            let layout = &self.config.layout;
-            let shared = layout.partition_count().contains(report.partition) && {
-                let set = layout.replica_set(report.partition);
-                set.contains(here) && set.contains(from)
-            };
-            if shared && report.member == from {
-                news.push(report);
-            } else if shared && report.member == here {
-                let (id, dots) = (report.partition, &report.dots);
-                self.replica.remembered_report(id, dots, &mut self.counters);
-            } else {
-                self.counters.messages_refused += 1;
-            }
-        }
-        if news.is_empty() || self.reports.storing.len() >= STORING_MAX {
+        if self.reports.storing.len() >= STORING_MAX {
             return;
         }
-        let writes = news.iter().map(|report| StoreWrite::Put {
-            column: Column::Meta,
-            key: rows::report_key(report.partition, from),
-            value: encoded(&report.dots),
+        let (mut news, mut not_met) = (Vec::new(), Vec::new());
+        for report in reports {
+            let id = report.partition;
+            if !self.is_shared(id, from) {
+                self.counters.messages_refused += 1;
+                continue;
+            }
+            match self.replica.judge_report(from, &report) {
+                ReportVerdict::News => news.push(report),
+                ReportVerdict::Overtaken => self.counters.reports_overtaken += 1,
+                ReportVerdict::NotMet => not_met.push((id, self.replica.checkpoints_of(id, from))),
+            }
+        }
+        let all_met = not_met.is_empty();
+        if !all_met {
+            self.send_known_checkpoints(from, not_met);
+        }
+        if news.is_empty() {
+            if all_met {
+                self.send(from, Lane::Background, PeerMessage::ClockReportsStored { number });
+            }
+            return;
+        }
+        let rows = news.iter().map(|report| {
+            let row = Report { dots: report.dots.clone(), checkpoints: vec![report.checkpoint] };
+            self.replica.report_row(report.partition, from, &row)
         });
-        let writes = writes.collect();
-        self.reports.storing.insert((from, number), news);
+        let writes = rows.collect();
+        self.reports.storing.insert((from, number), Storing { reports: news, all_met });
         self.replica.store_meta(writes, MetaTag::ReportsFrom(from, number));
     }
 
     /// Reports of a member are synced here, or were refused by the disk.
     pub(super) fn reports_stored(&mut self, from: NodeId, number: u64, stored: bool) {
-        let Some(reports) = self.reports.storing.remove(&(from, number)) else { return };
+        let Some(Storing { reports, all_met }) = self.reports.storing.remove(&(from, number))
+        else {
+            return;
+        };
         if !stored {
             return;
         }
         for report in reports {
             self.replica.take_report(report.partition, from, report.dots);
         }
-        self.send(from, Lane::Background, PeerMessage::ClockReportsStored { number });
+        if all_met {
+            self.send(from, Lane::Background, PeerMessage::ClockReportsStored { number });
+        }
     }
-}
-
-fn encoded(dots: &DotSet) -> bytes::Bytes {
-    let mut row = Vec::with_capacity(dots.encoded_len());
-    dots.encode(&mut row);
-    row.into()
 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use dynamo_types::{Durability, PartitionId, WallTime};
 
+use super::partition::Durable;
 use super::store_batch::CheckpointTaken;
 use super::{MetaTag, Replica, ReplicaEffect};
 use crate::counters::Counters;
@@ -68,6 +69,15 @@ impl Replica {
         // Batches under way are not in memory's state yet: their journal rows stay needed.
         let under_way = self.in_flight.iter().find_map(|store| store.journal_row);
         let journal = under_way.map_or(self.next_journal, |(number, _)| number);
+        let name = *self.batch.checkpoint_name.get_or_insert_with(|| {
+            let name = self.names.take();
+            self.batch.writes.push(StoreWrite::Put {
+                column: Column::Meta,
+                key: rows::names_key(),
+                value: self.names.encode(),
+            });
+            name
+        });
         let partition = self.partitions.get_mut(id);
         partition.changed = false;
         let checkpoint = partition.checkpoint(journal);
@@ -77,17 +87,17 @@ impl Replica {
             value: checkpoint.encode(),
         });
         let incomplete = checkpoint.incomplete;
-        let dots = checkpoint.clock.dots;
-        self.batch.checkpoint.push(CheckpointTaken { partition: id, dots, incomplete });
+        let durable = Durable { checkpoint: name, dots: checkpoint.clock.dots };
+        self.batch.checkpoint.push(CheckpointTaken { partition: id, durable, incomplete });
     }
 
     /// A store with checkpoints has ended well.
     pub(super) fn checkpoints_stored(&mut self, taken: Vec<CheckpointTaken>, synced: bool) {
         let noted = !self.unrecorded.is_empty();
-        for CheckpointTaken { partition, dots, incomplete } in taken {
+        for CheckpointTaken { partition, durable, incomplete } in taken {
             if synced {
                 self.unrecorded.remove(&partition);
-                self.checkpoint_synced(partition, dots, incomplete);
+                self.checkpoint_synced(partition, durable, incomplete);
             }
         }
         if noted && self.unrecorded.is_empty() {

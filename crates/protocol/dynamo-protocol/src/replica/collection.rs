@@ -1,8 +1,7 @@
 //! Collecting what is deleted everywhere, and cutting contexts short (protocol rule 5).
 
-use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{ObjectName, Position, WallTime};
-use dynamo_versioning::{DotSet, Record, collectable, shrink};
+use dynamo_versioning::{Record, collectable, shrink};
 
 use super::slot::Held;
 use super::turns::{At, SlotTurn};
@@ -103,7 +102,7 @@ impl Replica {
             return;
         }
         let before = record.context().clone();
-        if may_collect(record, at.now.wall, &partition.cut) {
+        if collectable(record, at.now.wall, &partition.cut) {
             counters.records_collected += 1;
             *held = Held::default();
         } else if is_wasteful(record) && shrink(record, &partition.cut) {
@@ -124,15 +123,6 @@ impl Replica {
             && !piece.is_empty()
             && collectable(piece, at.now.wall, &partition.cut)
     }
-}
-
-fn may_collect(record: &Record, wall: WallTime, cut: &DotSet) -> bool {
-    if planted(PlantedBug::CollectDotsOnly) {
-        // Looks at the versions and forgets what they replaced.
-        let over = record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(wall));
-        return over && record.dots().all(|dot| cut.contains(dot));
-    }
-    collectable(record, wall, cut)
 }
 
 /// Whether a context takes many times what it would take after being cut short. Less is not worth a

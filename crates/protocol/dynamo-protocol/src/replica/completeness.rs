@@ -8,10 +8,10 @@
 
 use alloc::vec::Vec;
 
-use dynamo_messages::ClockReport;
+use dynamo_messages::KnownBy;
 use dynamo_repair::anti_entropy::{PartitionState, Partitions};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{NodeId, ObjectName, PartitionId, Position};
+use dynamo_types::{CheckpointName, NodeId, ObjectName, PartitionId, Position};
 use dynamo_versioning::{DotClock, DotSet};
 
 use super::{Job, Place, Replica, ReplicaEffect};
@@ -74,58 +74,6 @@ impl Replica {
         }
     }
 
-    /// The report of this node's durable clock, if it has one to give.
-    pub(crate) fn own_report(&self, id: PartitionId, node: NodeId) -> Option<ClockReport> {
-        let partition = self.partitions.get(id).filter(|partition| partition.is_complete())?;
-        let dots = if planted(PlantedBug::ReportBeforeSync) {
-            partition.clock.dots.clone()
-        } else {
-            partition.durable.clone()?
-        };
-        Some(ClockReport { partition: id, member: node, dots })
-    }
-
-    /// What another member reported last, so that it notices a rollback of its own (history 11).
-    pub(crate) fn report_of(&self, id: PartitionId, member: NodeId) -> Option<ClockReport> {
-        let dots = self.partitions.get(id)?.reports.get(&member)?.clone();
-        Some(ClockReport { partition: id, member, dots })
-    }
-
-    /// A member's report is synced here: from now on it counts.
-    pub(crate) fn take_report(&mut self, id: PartitionId, member: NodeId, dots: DotSet) {
-        let partition = self.partitions.get_mut(id);
-        partition.reports.insert(member, dots);
-        partition.renew_cut();
-    }
-
-    /// Another member remembers that this node had reported these dots. If the clock lacks some of
-    /// them the disk is older than the report.
-    pub(crate) fn remembered_report(
-        &mut self,
-        id: PartitionId,
-        dots: &DotSet,
-        counters: &mut Counters,
-    ) {
-        let partition = self.partitions.get_mut(id);
-        if partition.is_complete() && !dots.is_subset_of(&partition.clock.dots) {
-            counters.rollbacks_noticed += 1;
-            self.become_incomplete(id, counters);
-        }
-    }
-
-    /// A checkpoint is synced: its clock is what this member reports.
-    pub(super) fn checkpoint_synced(&mut self, id: PartitionId, dots: DotSet, incomplete: bool) {
-        let partition = self.partitions.get_mut(id);
-        if incomplete || !partition.is_complete() {
-            return;
-        }
-        if partition.durable.as_ref() != Some(&dots) {
-            partition.durable = Some(dots);
-            partition.renew_cut();
-            self.effects.push_back(ReplicaEffect::ClockDurable { partition: id });
-        }
-    }
-
     /// Partitions that this node shares with another one.
     pub(crate) fn shared_with(&self, node: NodeId) -> Vec<PartitionId> {
         let shared = self.partitions.iter().filter(|(_, p)| p.others.contains(&node));
@@ -151,5 +99,13 @@ impl Partitions for Replica {
             clock: &partition.clock,
             incomplete: !partition.is_complete(),
         })
+    }
+
+    fn known(&self, partition: PartitionId) -> Vec<KnownBy> {
+        self.known_members(partition)
+    }
+
+    fn has_taken(&self, partition: PartitionId, checkpoints: &[CheckpointName]) -> bool {
+        self.has_taken_all(partition, checkpoints)
     }
 }

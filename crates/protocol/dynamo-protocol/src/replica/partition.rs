@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use dynamo_merkle::{SumTree, TreeKey};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{ActorId, NodeId, ObjectName, PartitionCount, PartitionId};
+use dynamo_types::{ActorId, CheckpointName, NodeId, ObjectName, PartitionCount, PartitionId};
 use dynamo_versioning::{DotClock, DotMint, DotSet};
 
-use crate::rows::{Checkpoint, RecordChange};
+use crate::rows::{Checkpoint, RecordChange, Report};
 
 /// A partition. Nodes that hold hints of it have one too, for the mint.
 #[derive(Debug)]
@@ -22,10 +22,14 @@ pub(super) struct Partition {
     pub(super) changed: bool,
     /// The other members, if this node is one.
     pub(super) others: Vec<NodeId>,
-    /// The clock of the last synced checkpoint of this process: what is reported (protocol rule 5).
-    pub(super) durable: Option<DotSet>,
-    /// The last reports of the other members, as far as they are synced here.
-    pub(super) reports: BTreeMap<NodeId, DotSet>,
+    /// The last synced checkpoint of this process: what is reported (protocol rule 5).
+    pub(super) durable: Option<Durable>,
+    /// The last reports of the other members: their dots as far as they are synced here.
+    pub(super) reports: BTreeMap<NodeId, Report>,
+    /// Checkpoints that others knew this node by when this copy was last incomplete.
+    pub(super) adopted: Vec<CheckpointName>,
+    /// By which checkpoints each other member said that it knows this node, all of them taken.
+    pub(super) met: BTreeMap<NodeId, Vec<CheckpointName>>,
     /// The stable cut: what all members have incorporated for good.
     pub(super) cut: DotSet,
     /// Records all of whose versions are deleted, as far as this process has met them. Bounded over
@@ -43,12 +47,20 @@ pub(super) struct Partition {
     pub(super) in_flight: u32,
 }
 
+/// A synced checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Durable {
+    pub(super) checkpoint: CheckpointName,
+    pub(super) dots: DotSet,
+}
+
 /// What an incomplete copy has learned so far (protocol rule 4).
 #[derive(Debug)]
 pub(super) struct Incomplete {
     /// Members with which a complete exchange is still to be made.
     pub(super) waiting: BTreeSet<NodeId>,
-    /// The clocks of those with which it was made.
+    /// The horizon of before, and the clocks of those with which it was made. Messages are judged by
+    /// that: no record of this copy is known to be whole.
     pub(super) learned: DotClock,
     /// Whether the tree is that of the records which can be read: only then can it be compared.
     pub(super) rebuilt: bool,
@@ -71,12 +83,18 @@ impl Partition {
             clock: self.clock.clone(),
             tree: self.tree.clone(),
             incomplete: self.incomplete.is_some(),
+            adopted: self.adopted.clone(),
         }
     }
 
     /// Whether this node's word on what is missing counts.
     pub(super) fn is_complete(&self) -> bool {
         self.incomplete.is_none()
+    }
+
+    /// The clock by which messages are judged.
+    pub(super) fn judges_by(&self) -> &DotClock {
+        self.incomplete.as_ref().map_or(&self.clock, |incomplete| &incomplete.learned)
     }
 
     /// Works the stable cut out anew; dead records are tried again if it has moved.
@@ -89,15 +107,16 @@ impl Partition {
     }
 
     fn stable_cut(&self) -> DotSet {
-        let Some(mut cut) = self.durable.clone().filter(|_| self.is_complete()) else {
+        let Some(durable) = self.durable.as_ref().filter(|_| self.is_complete()) else {
             return DotSet::new();
         };
+        let mut cut = durable.dots.clone();
         if planted(PlantedBug::CollectWithoutReports) {
             return cut;
         }
         for other in &self.others {
             match self.reports.get(other) {
-                Some(report) => cut = cut.intersection(report),
+                Some(report) => cut = cut.intersection(&report.dots),
                 None => return DotSet::new(),
             }
         }
@@ -111,10 +130,13 @@ impl Partition {
         // What was collected stays so: contexts that were cut short rest on it.
         self.clock.dots = DotSet::new();
         self.durable = None;
+        // The others say anew by what they know this node.
+        self.adopted.clear();
+        self.met.clear();
         self.mint.raise_floor();
         self.incomplete = Some(Incomplete {
             waiting: self.others.iter().copied().collect(),
-            learned: DotClock::new(),
+            learned: DotClock { dots: DotSet::new(), horizon: self.clock.horizon.clone() },
             rebuilt: false,
         });
         self.changed = true;
@@ -186,6 +208,8 @@ impl Partitions {
             others: Vec::new(),
             durable: None,
             reports: BTreeMap::new(),
+            adopted: Vec::new(),
+            met: BTreeMap::new(),
             cut: DotSet::new(),
             dead: BTreeSet::new(),
             collecting: None,

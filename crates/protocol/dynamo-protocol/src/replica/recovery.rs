@@ -5,20 +5,19 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_types::PartitionId;
-use dynamo_versioning::DotSet;
 
 use super::{Replica, known_request};
 use crate::config::Recovered;
 use crate::counters::Counters;
-use crate::rows::{self, Checkpoint, JournalRow};
+use crate::rows::{self, Checkpoint, CheckpointNames, JournalRow, Report};
 
 /// The first journal row that each partition's checkpoint does not cover.
 type Covered = BTreeMap<PartitionId, u64>;
 
 impl Replica {
-    /// Takes checkpoints and journal rows back. A clock row that cannot be read costs clock entries,
-    /// which is safe: a clock may lack what the disk has, never the other way round. For the trees
-    /// anything unreadable means drift, which the scrub corrects.
+    /// Takes checkpoints and journal rows back. One that cannot be read costs a part of a horizon, and
+    /// what was collected could come back: the copies that it may have been about are incomplete. For
+    /// the trees it means drift, which the scrub corrects.
     pub(super) fn recover(&mut self, recovered: &Recovered, counters: &mut Counters) {
         let mut covered = Covered::new();
         let mut incomplete = BTreeSet::new();
@@ -26,10 +25,21 @@ impl Replica {
             let value = value.as_ref();
             let read = match key.first() {
                 Some(&rows::CHECKPOINT) => {
-                    self.recover_checkpoint(key, value, &mut covered, &mut incomplete)
+                    let read = self.recover_checkpoint(key, value, &mut covered, &mut incomplete);
+                    if read.is_none() {
+                        incomplete.extend(rows::parse_checkpoint_key(key));
+                    }
+                    read
                 }
-                Some(&rows::JOURNAL) => self.recover_journal(key, value, &covered),
+                Some(&rows::JOURNAL) => {
+                    let read = self.recover_journal(key, value, &covered);
+                    if read.is_none() {
+                        incomplete.extend(self.own_partitions.iter().copied());
+                    }
+                    read
+                }
                 Some(&rows::REPORT) => self.recover_report(key, value),
+                Some(&rows::NAMES) => self.recover_names(value),
                 Some(_) | None => Some(()),
             };
             counters.meta_rows_damaged += u64::from(read.is_none());
@@ -46,14 +56,20 @@ impl Replica {
 
     fn recover_report(&mut self, key: &Bytes, value: Option<&Bytes>) -> Option<()> {
         let (id, member) = rows::parse_report_key(key)?;
-        let (dots, read) = DotSet::decode(value?).ok()?;
-        let whole = read == value?.len();
+        let report = Report::decode(value?)?;
         let partition = self.partitions.get_mut(id);
         // A report of one that is no member any more counts for nothing.
-        if whole && partition.others.contains(&member) {
-            partition.reports.insert(member, dots);
+        if partition.others.contains(&member) {
+            partition.reports.insert(member, report);
         }
-        whole.then_some(())
+        Some(())
+    }
+
+    /// Without the row this disk counts as one that was set back wherever another member knows it.
+    fn recover_names(&mut self, value: Option<&Bytes>) -> Option<()> {
+        let earlier = CheckpointNames::decode(value?)?;
+        self.names = self.names.clone().after(earlier);
+        Some(())
     }
 
     fn recover_checkpoint(
@@ -73,6 +89,9 @@ impl Replica {
         partition.clock = checkpoint.clock;
         partition.tree = checkpoint.tree;
         partition.records = checkpoint.records;
+        partition.adopted = checkpoint.adopted;
+        // Only what this process has synced is reported, and collected by.
+        partition.changed = true;
         Some(())
     }
 

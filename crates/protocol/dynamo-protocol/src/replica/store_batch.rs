@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use dynamo_types::{Durability, PartitionId, WallTime};
-use dynamo_versioning::DotSet;
+use dynamo_types::{CheckpointName, Durability, PartitionId, WallTime};
 
 use super::hint_space::HintChange;
+use super::partition::Durable;
 use super::slot::SlotKey;
 use super::{MetaTag, ReplyTo};
 use crate::effect::{StoreId, StoreWrite};
@@ -25,14 +25,16 @@ pub(super) struct StoreBatch {
     pub(super) barriers: Vec<ReplyTo>,
     pub(super) meta: Vec<MetaTag>,
     pub(super) checkpoint: Vec<CheckpointTaken>,
+    /// What the checkpoints in it are called.
+    pub(super) checkpoint_name: Option<CheckpointName>,
 }
 
 /// A partition's checkpoint within a batch.
 #[derive(Debug)]
 pub(super) struct CheckpointTaken {
     pub(super) partition: PartitionId,
-    /// The clock's dots in it.
-    pub(super) dots: DotSet,
+    /// What is reported of it.
+    pub(super) durable: Durable,
     pub(super) incomplete: bool,
 }
 
@@ -47,6 +49,7 @@ impl Default for StoreBatch {
             barriers: Vec::new(),
             meta: Vec::new(),
             checkpoint: Vec::new(),
+            checkpoint_name: None,
         }
     }
 }

@@ -8,12 +8,15 @@ use dynamo_messages::{KnownRequest, WriteOutcome};
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Durability, NodeId, Now, ObjectName, PartitionId, Position, RequestId};
 use dynamo_versioning::{
-    Content, Dot, DotClock, DotSet, Record, StoredRecord, apply_put, receive_delayed, receive_state,
+    Content, Dot, DotClock, DotSet, Record, StoredRecord, apply_put, drop_refused, receive_delayed,
+    receive_state,
 };
 
 use super::hint_space::HintChange;
 use super::slot::{Held, Place, Slot, SlotKey, State};
-use super::{IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo, VetFor};
+use super::{
+    IncomingWrite, Job, LocalPut, PutRefusal, Replica, ReplicaEffect, ReplyTo, VetFor, VetVerdict,
+};
 use crate::counters::Counters;
 use crate::effect::{Column, LoadId, StoreWrite};
 use crate::event::LoadedRow;
@@ -233,12 +236,7 @@ impl Replica {
                 // The row is deleted, if it is still none that can be read.
                 Job::DropRotten => turn.changed |= after.stored.record.is_empty(),
                 Job::DropRottenHint(_) => turn.changed |= before.rotten,
-                Job::DropVersions(dots) => {
-                    // A copy that has become complete since would take the loss for a replacement.
-                    if !self.partitions.get_mut(at.partition).is_complete() {
-                        drop_versions(&mut after, dots.into_iter(), &mut turn);
-                    }
-                }
+                Job::DropVersions(dots) => self.drop_versions(at, &mut after, dots, &mut turn),
             }
         }
         if turn.lost {
@@ -361,13 +359,20 @@ impl Replica {
         }
     }
 
-    /// Says which versions would be turned away as collected. An incomplete copy does not know: it has
+    /// Says which versions would be turned away as collected. A record that has one of them by now,
+    /// or what replaced it, is told instead: what it held when it was read may be replaced by that, and
+    /// a read that lasts would show both side by side. An incomplete copy does not know: it has
     /// forgotten what it collected, and its answers to reads do not count either.
     fn vet(&mut self, id: PartitionId, record: &Record, asker: VetFor, dots: Vec<Dot>) {
         let partition = self.partitions.get_mut(id);
-        let collected =
-            partition.is_complete().then(|| collected_of(record, &partition.clock, dots));
-        self.effects.push_back(ReplicaEffect::Vetted { asker, collected });
+        let verdict = if !partition.is_complete() {
+            VetVerdict::Unsure
+        } else if dots.iter().any(|dot| record.covers(*dot)) {
+            VetVerdict::Newer(record.clone())
+        } else {
+            VetVerdict::Collected(collected_of(record, &partition.clock, dots))
+        };
+        self.effects.push_back(ReplicaEffect::Vetted { asker, verdict });
     }
 
     /// The target has the hint. It goes only if it still is what was sent (history 7).
@@ -387,6 +392,17 @@ impl Replica {
         } else {
             self.effects.push_back(ReplicaEffect::HintKept { intended });
         }
+    }
+
+    /// Drops versions that another member has collected, as if they had never come. A copy that has
+    /// become complete meanwhile has joined that member's clock, and drops what by that is gone.
+    fn drop_versions(&mut self, at: At, held: &mut Held, dots: Vec<Dot>, turn: &mut SlotTurn) {
+        let partition = self.partitions.get_mut(at.partition);
+        let clock = &partition.clock;
+        let gone = |dot: &Dot| clock.includes(*dot) && clock.horizon.contains(*dot);
+        let complete = partition.is_complete();
+        let dots: Vec<Dot> = dots.into_iter().filter(|dot| !complete || gone(dot)).collect();
+        turn.changed |= drop_refused(&mut held.stored, &dots);
     }
 
     fn mint(
@@ -471,7 +487,9 @@ impl Replica {
                 refused.extend(piece.dots());
                 continue;
             }
-            let clock = if hint { &nothing } else { &self.partitions.get_mut(partition).clock };
+            let own = &*self.partitions.get_mut(partition);
+            let live = &own.clock;
+            let clock = if hint { &nothing } else { own.judges_by() };
             let collected = collected_of(&held.stored.record, clock, piece.dots().collect());
             let received = match &job.state_of {
                 Some(sender) => receive_state(&mut held.stored, piece, clock, sender),
@@ -485,7 +503,7 @@ impl Replica {
             counters.versions_lost += received.lost.len() as u64;
             for sibling in piece.siblings() {
                 let (request, digest, dot) = (sibling.request, sibling.digest, sibling.dot);
-                if hint || !clock.dots.contains(dot) {
+                if hint || !live.dots.contains(dot) {
                     let entry = JournalEntry { hint, partition, dot, position, request, digest };
                     turn.entries.push(entry);
                 }
@@ -518,17 +536,6 @@ impl Replica {
     }
 }
 
-/// Forgets versions as if they had never come.
-fn drop_versions(held: &mut Held, dots: impl Iterator<Item = Dot>, turn: &mut SlotTurn) {
-    for dot in dots {
-        turn.changed |= held.stored.record.sibling(dot).is_some();
-        held.stored.record.forget(dot);
-    }
-    if held.stored.record.siblings().is_empty() {
-        held.stored = StoredRecord::default();
-    }
-}
-
 /// What one turn of a slot gathers.
 #[derive(Debug)]
 pub(super) struct SlotTurn {
@@ -547,6 +554,9 @@ impl SlotTurn {
     /// A record of this context was collected or cut short.
     pub(super) fn collected(&mut self, context: &DotSet) {
         self.changed = true;
+        // Others see a record that says less from now on, and a crash must not take back what the
+        // horizon says in its stead.
+        self.durability = Durability::Synced;
         self.collected.get_or_insert_default().union_with(context);
     }
 }

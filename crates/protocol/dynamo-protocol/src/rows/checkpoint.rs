@@ -4,10 +4,12 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dynamo_merkle::{Sum, SumTree};
-use dynamo_types::PartitionCount;
+use dynamo_types::{CheckpointName, PartitionCount};
 use dynamo_versioning::DotClock;
 
-const VERSION: u8 = 2;
+use super::report::{get_checkpoints, put_checkpoints};
+
+const VERSION: u8 = 3;
 
 /// A partition's clock and hash tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub struct Checkpoint {
     pub tree: SumTree,
     /// Whether the partition was incomplete: it is so until it was exchanged with all others.
     pub incomplete: bool,
+    /// Checkpoints of another state of this disk that other members knew the node by when this copy
+    /// was last incomplete. They are its own since. Bounded as those of a report are.
+    pub adopted: Vec<CheckpointName>,
 }
 
 impl Checkpoint {
@@ -45,6 +50,7 @@ impl Checkpoint {
         for leaf in leaves.iter().filter(|leaf| **leaf != Sum::EMPTY) {
             row.put_u128(leaf.0);
         }
+        put_checkpoints(&mut row, &self.adopted);
         row.put_slice(&clock);
         row.freeze()
     }
@@ -68,8 +74,9 @@ impl Checkpoint {
             leaves.push(if holds { Sum(rest.try_get_u128().ok()?) } else { Sum::EMPTY });
         }
         let tree = SumTree::from_leaves(partition_count, leaves)?;
+        let adopted = get_checkpoints(&mut rest)?;
         let clock = DotClock::decode(rest).ok()?;
-        Some(Self { journal, records, clock, tree, incomplete })
+        Some(Self { journal, records, clock, tree, incomplete, adopted })
     }
 }
 
@@ -86,9 +93,11 @@ mod tests {
         for depth in 0..3 {
             let mut clock = DotClock::new();
             clock.dots.insert(Dot::new(ActorId(3), 9));
+            let name = CheckpointName { process: ActorId(8), number: depth.into() };
+            let adopted = alloc::vec![name; depth.into()];
             let tree = SumTree::of(count, depth, [(Position(1 << 90), ItemDigest(77))]);
             let checkpoint =
-                Checkpoint { journal: 5, records: 1, clock, tree, incomplete: depth == 1 };
+                Checkpoint { journal: 5, records: 1, clock, tree, incomplete: depth == 1, adopted };
             let row = checkpoint.encode();
             assert_eq!(Checkpoint::decode(&row, count), Some(checkpoint));
             for length in 0..row.len() {

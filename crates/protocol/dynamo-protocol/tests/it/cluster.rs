@@ -20,6 +20,12 @@ use dynamo_versioning::{Content, Record, StoredRecord};
 
 type Rows = BTreeMap<(Column, Bytes), Bytes>;
 
+/// A disk that was put aside.
+pub(crate) struct DiskImage(Rows);
+
+/// Reports that are on their way.
+pub(crate) struct HeldReports(VecDeque<(NodeId, NodeId, Event)>);
+
 struct Member {
     node: Node,
     disk: Rows,
@@ -36,6 +42,9 @@ pub(crate) struct Cluster {
     wire: VecDeque<(NodeId, NodeId, Event)>,
     /// Links that lose everything, as (from, to), though their connection stands.
     pub(crate) cut_links: BTreeSet<(NodeId, NodeId)>,
+    /// Links whose clock reports are held back.
+    pub(crate) held_reports: BTreeSet<(NodeId, NodeId)>,
+    reports: VecDeque<(NodeId, NodeId, Event)>,
     /// The last read that each node was asked for.
     last_reads: BTreeMap<NodeId, OperationId>,
     /// What the last answer to a read said.
@@ -105,6 +114,8 @@ impl Cluster {
             replication: Replication::new(n).unwrap(),
             wire: VecDeque::new(),
             cut_links: BTreeSet::new(),
+            held_reports: BTreeSet::new(),
+            reports: VecDeque::new(),
             last_reads: BTreeMap::new(),
             last_read_outcome: None,
             isolated: BTreeSet::new(),
@@ -207,6 +218,39 @@ impl Cluster {
             self.event(other, Event::Connected { node: id });
             self.event(id, Event::Connected { node: other });
         }
+    }
+
+    /// What a node's disk holds now.
+    pub(crate) fn image(&self, id: NodeId) -> DiskImage {
+        DiskImage(self.members[&id].disk.clone())
+    }
+
+    /// Kills a node and starts it again on a disk that was put aside.
+    pub(crate) fn set_back(&mut self, id: NodeId, image: DiskImage) {
+        self.members.get_mut(&id).unwrap().disk = image.0;
+        self.restart(id);
+    }
+
+    /// Lets the reports of a link arrive that were held back.
+    pub(crate) fn release_reports(&mut self, from: NodeId, to: NodeId) {
+        self.held_reports.remove(&(from, to));
+        let held = self.take_reports(from, to);
+        self.deliver(held);
+    }
+
+    /// Takes the reports of a link that were held back so far.
+    pub(crate) fn take_reports(&mut self, from: NodeId, to: NodeId) -> HeldReports {
+        let of_link = |report: &(NodeId, NodeId, Event)| (report.0, report.1) == (from, to);
+        let all = std::mem::take(&mut self.reports);
+        let (taken, held): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(of_link);
+        self.reports = held;
+        HeldReports(taken)
+    }
+
+    /// Lets reports arrive that were taken.
+    pub(crate) fn deliver(&mut self, reports: HeldReports) {
+        self.wire.extend(reports.0);
+        self.run();
     }
 
     /// Breaks all connections of a node.
@@ -390,8 +434,13 @@ impl Cluster {
                 if let PeerMessage::Gossip { bytes } = &envelope.message {
                     self.gossip.push((id, to, bytes.clone()));
                 }
-                if !self.cut_links.contains(&(id, to)) {
-                    self.wire.push_back((id, to, Event::Received { from: id, envelope }));
+                let held = matches!(envelope.message, PeerMessage::ClockReports { .. })
+                    && self.held_reports.contains(&(id, to));
+                let event = Event::Received { from: id, envelope };
+                if held {
+                    self.reports.push_back((id, to, event));
+                } else if !self.cut_links.contains(&(id, to)) {
+                    self.wire.push_back((id, to, event));
                 }
             }
             Effect::Datagram { to, bytes } => {
@@ -515,6 +564,13 @@ impl Cluster {
             Reply::Stored { context, .. } => context,
             other => panic!("not stored: {other:?}"),
         }
+    }
+
+    /// Deletes what a context saw.
+    pub(crate) fn delete(&mut self, at: NodeId, key: &'static str, context: &str) {
+        let mutation = self.mutation(key, None, context);
+        let reply = self.request(at, Request::Mutate(mutation));
+        assert!(matches!(reply, Reply::Stored { .. }), "{reply:?}");
     }
 
     pub(crate) fn mutation(

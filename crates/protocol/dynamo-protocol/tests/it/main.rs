@@ -11,6 +11,7 @@ mod known;
 mod membership;
 mod outcomes;
 mod puts;
+mod reports;
 mod restarts;
 mod stores;
 mod version_skew;

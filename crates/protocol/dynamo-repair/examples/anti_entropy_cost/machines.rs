@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynamo_merkle::{ItemDigest, NodePath, SumTree, TreeKey};
-use dynamo_messages::RepairMessage;
+use dynamo_messages::{KnownBy, RepairMessage};
 use dynamo_repair::anti_entropy::{
     AntiEntropy, AntiEntropyConfig, AntiEntropyEffect, AntiEntropyEvent, LeafItem, PartitionState,
     Partitions, Traffic,
 };
 use dynamo_types::{
-    ActorId, Bucket, Instant, Key, NodeId, ObjectName, PartitionCount, PartitionId, Position,
-    RequestId,
+    ActorId, Bucket, CheckpointName, Instant, Key, NodeId, ObjectName, PartitionCount, PartitionId,
+    Position, RequestId,
 };
 use dynamo_versioning::{BodyDigest, Content, Dot, DotClock, DotSet, Hlc, Record, Sibling};
 
@@ -75,6 +75,14 @@ impl Partitions for Copy {
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
         let state = PartitionState { tree: &self.tree, clock: &self.clock, incomplete: false };
         (partition == PARTITION).then_some(state)
+    }
+
+    fn known(&self, _: PartitionId) -> Vec<KnownBy> {
+        Vec::new()
+    }
+
+    fn has_taken(&self, _: PartitionId, _: &[CheckpointName]) -> bool {
+        true
     }
 }
 
@@ -238,7 +246,7 @@ impl Machines {
                 }
                 Some(AntiEntropyEvent::StateStored { token, collected: Vec::new() })
             }
-            AntiEntropyEffect::LeafAgrees { .. } => None,
+            AntiEntropyEffect::LeafAgrees { .. } | AntiEntropyEffect::Met { .. } => None,
             other => panic!("{other:?}"),
         }
     }

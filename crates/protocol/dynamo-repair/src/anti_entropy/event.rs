@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use dynamo_merkle::{ItemDigest, NodePath, Sum, SumTree};
-use dynamo_messages::RepairMessage;
-use dynamo_types::{NodeId, ObjectName, PartitionId, Position};
+use dynamo_messages::{KnownBy, RepairMessage};
+use dynamo_types::{CheckpointName, NodeId, ObjectName, PartitionId, Position};
 use dynamo_versioning::{Dot, DotClock, Record};
 
 /// What this node has of a partition.
@@ -26,6 +26,13 @@ pub struct PartitionState<'a> {
 pub trait Partitions {
     /// The state of a partition; none if this node is no member of it, or has no tree of it yet.
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>>;
+
+    /// By which checkpoints this node knows the other members of a partition.
+    fn known(&self, partition: PartitionId) -> Vec<KnownBy>;
+
+    /// Whether this node's disk has taken all of these checkpoints, which another member knows its
+    /// copy of the partition by. An incomplete copy makes them its own, so that it has.
+    fn has_taken(&self, partition: PartitionId, checkpoints: &[CheckpointName]) -> bool;
 }
 
 /// Names a read; its result repeats it.
@@ -174,7 +181,7 @@ pub enum AntiEntropyEffect {
         from: NodeId,
     },
     /// Another member has collected these versions, which this node still holds: drop them, as if
-    /// they had never been. Only while this node's copy is incomplete.
+    /// they had never been. For this node's copy was incomplete when the exchange began.
     DropVersions {
         /// In which partition.
         partition: PartitionId,
@@ -193,6 +200,23 @@ pub enum AntiEntropyEffect {
         with: NodeId,
         /// Its clock. Empty if it is incomplete itself.
         clock: Arc<DotClock>,
+    },
+    /// Another member begins an exchange with this one. Emitted before anything is exchanged.
+    ///
+    /// If the disk here has not taken a checkpoint that the other knows this node by, it has been
+    /// set back: become incomplete (the exchange does not take place). An incomplete copy makes these
+    /// checkpoints its own, and takes over by which ones the other knows third members: what it
+    /// learns from the other rests on their reports. If the other's copy is incomplete, what it
+    /// reported before does not count any more.
+    Met {
+        /// Which partition.
+        partition: PartitionId,
+        /// Which member.
+        with: NodeId,
+        /// Whether the other's copy is incomplete.
+        incomplete: bool,
+        /// By which checkpoints the other knows the members, this node among them.
+        known: Vec<KnownBy>,
     },
     /// The sums of a leaf differed though its records agree: compare its sum with that of its
     /// records, and correct it if it is wrong.

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use dynamo_merkle::iblt::{DuplicateItem, ItemId, ItemSet, Salt};
 use dynamo_merkle::{NodePath, Sum, SumTree};
+use dynamo_messages::KnownBy;
 use dynamo_messages::repair::{Cost, Refusal, Unable};
 use dynamo_types::{ObjectName, PartitionId, Position};
 use dynamo_versioning::DotClock;
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub tree: SumTree,
     /// Its dot clock, of the same moment; none if the copy is incomplete.
     pub clock: Option<Arc<DotClock>>,
+    /// By which checkpoints the other members are known here.
+    pub known: Vec<KnownBy>,
 }
 
 /// What a machine is told; `M` is what the other side says.

@@ -108,6 +108,7 @@ impl Initiator {
             depth: mine.tree.depth(),
             root: mine.tree.root(),
             clock: mine.clock.clone(),
+            known: mine.known.clone(),
         };
         let mut initiator = Self {
             config,
@@ -194,11 +195,11 @@ impl Initiator {
     fn handle_answer(&mut self, now: Instant, answer: Answer) {
         match answer {
             Answer::Refused(why) if self.descent.is_none() => self.end(Effect::Refused(why)),
-            Answer::Agreed { clock } if self.descent.is_none() => {
+            Answer::Agreed { clock, .. } if self.descent.is_none() => {
                 self.outcome.complete = true;
                 self.end(Effect::Agreed { clock });
             }
-            Answer::Opened { depth, clock, sums } if self.descent.is_none() => {
+            Answer::Opened { depth, clock, sums, .. } if self.descent.is_none() => {
                 if clock.is_none() || self.mine.clock.is_none() {
                     self.pause = Duration::ZERO;
                 }

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_merkle::NodePath;
-use dynamo_messages::RepairMessage;
 use dynamo_messages::repair::{
     Answer, Opening, Question, Refusal, RootsAnswer, RootsQuestion, SessionId, StateMessage,
 };
+use dynamo_messages::{KnownBy, RepairMessage};
 use dynamo_types::{Instant, NodeId, ObjectName, PartitionId};
 use dynamo_versioning::Dot;
 use rand_core::{Rng, SeedableRng};
@@ -301,6 +301,9 @@ impl AntiEntropy {
                     let state = StateMessage::Aborted;
                     self.send(from, RepairMessage::State { session, by_initiator: true, state });
                 }
+                if !self.answer_met(key, &answer, partitions) {
+                    return self.abort(now, Vec::from([key]), partitions);
+                }
                 self.tell(now, key, SessionEvent::Answer(answer), partitions);
             }
             RepairMessage::State { session, by_initiator, state } => {
@@ -308,6 +311,41 @@ impl AntiEntropy {
                 self.tell(now, key, SessionEvent::State(state), partitions);
             }
         }
+    }
+
+    /// Compares checkpoints with a responder that takes part. Whether the exchange may go on.
+    fn answer_met(
+        &mut self,
+        key: SessionKey,
+        answer: &Answer,
+        partitions: &dyn Partitions,
+    ) -> bool {
+        let (Answer::Agreed { clock, known } | Answer::Opened { clock, known, .. }) = answer else {
+            return true;
+        };
+        match self.sessions.get(&key).filter(|session| session.is_opening()) {
+            Some(session) => {
+                let partition = session.partition;
+                self.met(partition, key.peer, clock.is_none(), known.clone(), partitions)
+            }
+            None => true, // doubled, or of no session
+        }
+    }
+
+    /// Two members meet to exchange a partition. Whether the disk here is one that the other knows.
+    fn met(
+        &mut self,
+        partition: PartitionId,
+        with: NodeId,
+        incomplete: bool,
+        known: Vec<KnownBy>,
+        partitions: &dyn Partitions,
+    ) -> bool {
+        let here = self.config.node;
+        let mut by = known.iter().filter(|known| known.member == here);
+        let has_taken = by.all(|known| partitions.has_taken(partition, &known.checkpoints));
+        self.effects.push_back(AntiEntropyEffect::Met { partition, with, incomplete, known });
+        has_taken
     }
 
     fn leaves_answered(&self) -> usize {
@@ -451,6 +489,10 @@ impl AntiEntropy {
         let Some(mine) = snapshot(partition, partitions).filter(|_| is_shared) else {
             return self.refuse(key, Refusal::NoMember);
         };
+        let known = opening.known.clone();
+        if !self.met(partition, key.peer, opening.clock.is_none(), known, partitions) {
+            return self.refuse(key, Refusal::Busy);
+        }
         if let Some(before) = self.peers.session(key.peer, partition) {
             let is_opening = self.sessions.get(&before).is_some_and(Session::is_opening);
             // If both open at once, one of the two goes on. What we answered has ended at the peer.
@@ -552,14 +594,12 @@ impl AntiEntropy {
                     });
                 }
                 SessionEffect::Drop { name, dots } => {
-                    if is_incomplete(partition, partitions) {
-                        self.counters.versions_dropped += dots.len() as u64;
-                        self.effects.push_back(AntiEntropyEffect::DropVersions {
-                            partition,
-                            name,
-                            dots,
-                        });
-                    }
+                    self.counters.versions_dropped += dots.len() as u64;
+                    self.effects.push_back(AntiEntropyEffect::DropVersions {
+                        partition,
+                        name,
+                        dots,
+                    });
                 }
                 SessionEffect::LeafAgrees { leaf, scanned } => {
                     self.counters.leaves_agreed += 1;
@@ -655,5 +695,6 @@ fn snapshot(partition: PartitionId, partitions: &dyn Partitions) -> Option<Snaps
         partition,
         tree: state.tree.clone(),
         clock: (!state.incomplete).then(|| Arc::new(state.clock.clone())),
+        known: partitions.known(partition),
     })
 }

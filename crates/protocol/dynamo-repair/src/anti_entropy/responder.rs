@@ -100,8 +100,9 @@ impl Responder {
             mine,
         };
         let ours = responder.mine.clock.clone();
+        let known = responder.mine.known.clone();
         if responder.mine.tree.root() == opening.root {
-            responder.answer(Answer::Agreed { clock: ours });
+            responder.answer(Answer::Agreed { clock: ours, known });
             responder.outcome.complete = true;
             responder.is_done = true;
             responder.effects.push_back(Effect::Agreed { clock: opening.clock.clone() });
@@ -110,6 +111,7 @@ impl Responder {
             responder.answer(Answer::Opened {
                 depth: responder.mine.tree.depth(),
                 clock: ours,
+                known,
                 sums: below.map(Box::new),
             });
             responder.effects.push_back(Effect::Opened { clock: opening.clock.clone() });

@@ -104,7 +104,12 @@ fn junk() -> impl Strategy<Value = Answer> {
             Answer::Settled { leaf, from: 0, named, arrived }
         }),
         node().prop_map(|leaf| Answer::Unable { leaf, why: Unable::Busy }),
-        (0..3u8).prop_map(|depth| Answer::Opened { depth, clock: None, sums: None }),
+        (0..3u8).prop_map(|depth| Answer::Opened {
+            depth,
+            clock: None,
+            known: Vec::new(),
+            sums: None
+        }),
     ]
 }
 

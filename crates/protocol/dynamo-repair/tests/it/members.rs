@@ -349,7 +349,8 @@ fn two_that_open_at_once_hold_one_session() {
 #[test]
 fn a_stranger_and_one_that_is_no_member_are_refused() {
     let mut world = world(2, 14);
-    let opening = |partition| Opening { partition, depth: 0, root: Sum(1), clock: None };
+    let opening =
+        |partition| Opening { partition, depth: 0, root: Sum(1), clock: None, known: Vec::new() };
     let open = |session, partition| RepairMessage::Question {
         session: SessionId(session),
         question: Question::Open(opening(PartitionId(partition))),
@@ -398,7 +399,12 @@ fn junk(
     };
     let answer = match number(rng, 10) {
         0 => Answer::Refused(Refusal::Busy),
-        1 => Answer::Opened { depth, clock: None, sums: Some(Box::new([ShortSum(1); 16])) },
+        1 => Answer::Opened {
+            depth,
+            clock: None,
+            known: Vec::new(),
+            sums: Some(Box::new([ShortSum(1); 16])),
+        },
         2 => Answer::Sums { sums: vec![(leaf, [ShortSum(3); 16])] },
         3 => {
             let totals = Some(LeafTotals { items: from, sum: 1 });

@@ -64,7 +64,12 @@ impl Replica {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { partition: PartitionId(0), tree: self.tree.clone(), clock: Some(Arc::default()) }
+        Snapshot {
+            partition: PartitionId(0),
+            tree: self.tree.clone(),
+            clock: Some(Arc::default()),
+            known: Vec::new(),
+        }
     }
 
     fn leaf<M>(&self, leaf: NodePath) -> Event<M> {

@@ -2,20 +2,26 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use dynamo_merkle::NodePath;
 use dynamo_merkle::iblt::{ItemId, SYMBOLS_MAX};
+use dynamo_types::NodeId;
 use dynamo_versioning::DotClock;
 
 use super::read_partition;
 use crate::encoding::compact::{Reader, Sink};
 use crate::encoding::error::{DecodeError, FieldError};
+use crate::peer::KnownBy;
 use crate::repair::{Answer, LeafTotals, Opening, Question, Refusal, ShortId, Unable};
 
 /// All nodes that have children.
 const NODES_MAX: usize = 1 << 13;
 /// No leaf that is compared has more items.
 const ITEMS_MAX: usize = 1 << 15;
+
+/// Members of a partition: more than the largest N.
+const MEMBERS_MAX: usize = 64;
 
 mod tag {
     pub(super) const OPEN: u8 = 1;
@@ -51,6 +57,7 @@ pub(super) fn write_question(question: &Question, sink: &mut impl Sink) {
             sink.raw(&opening.partition.0.to_le_bytes());
             sink.byte(opening.depth);
             sink.sum(opening.root);
+            write_known(&opening.known, sink);
         }
         Question::Sums { nodes } => {
             sink.byte(tag::SUMS);
@@ -92,6 +99,7 @@ pub(super) fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeE
                 depth: read_depth(reader)?,
                 root: reader.sum()?,
                 clock,
+                known: read_known(reader)?,
             }))
         }
         tag::SUMS => Ok(Question::Sums { nodes: reader.list(NODES_MAX, Reader::node)? }),
@@ -129,11 +137,13 @@ pub(super) fn write_answer(answer: &Answer, sink: &mut impl Sink) {
             sink.byte(tag::REFUSED);
             sink.byte(refusal_number(*why));
         }
-        Answer::Agreed { clock } => {
+        Answer::Agreed { clock, known } => {
             write_clock((tag::AGREED, tag::AGREED_WITHOUT_CLOCK), clock.as_deref(), sink);
+            write_known(known, sink);
         }
-        Answer::Opened { depth, clock, sums } => {
+        Answer::Opened { depth, clock, known, sums } => {
             write_clock((tag::OPENED, tag::OPENED_WITHOUT_CLOCK), clock.as_deref(), sink);
+            write_known(known, sink);
             sink.byte(*depth);
             sink.byte(u8::from(sums.is_some()));
             if let Some(sums) = sums {
@@ -165,7 +175,7 @@ pub(super) fn write_answer(answer: &Answer, sink: &mut impl Sink) {
         Answer::Settled { leaf, from, named, arrived } => {
             write_leaf(tag::SETTLED, *leaf, sink);
             sink.number((*from).into());
-            let is_named: alloc::vec::Vec<bool> = named.iter().map(Option::is_some).collect();
+            let is_named: Vec<bool> = named.iter().map(Option::is_some).collect();
             sink.bits(&is_named);
             named.iter().flatten().for_each(|name| sink.name(name));
             sink.bits(arrived);
@@ -186,17 +196,19 @@ pub(super) fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError
             Ok(Answer::Refused(why))
         }
         found @ (tag::AGREED | tag::AGREED_WITHOUT_CLOCK) => {
-            Ok(Answer::Agreed { clock: read_clock(found == tag::AGREED, reader)? })
+            let clock = read_clock(found == tag::AGREED, reader)?;
+            Ok(Answer::Agreed { clock, known: read_known(reader)? })
         }
         found @ (tag::OPENED | tag::OPENED_WITHOUT_CLOCK) => {
             let clock = read_clock(found == tag::OPENED, reader)?;
+            let known = read_known(reader)?;
             let depth = read_depth(reader)?;
             let sums = match reader.byte()? {
                 0 => None,
                 1 => Some(Box::new(reader.short_sums()?)),
                 other => return Err(reader.refuse(FieldError::Number(other.into()))),
             };
-            Ok(Answer::Opened { depth, clock, sums })
+            Ok(Answer::Opened { depth, clock, known, sums })
         }
         tag::ANSWERED_SUMS => Ok(Answer::Sums {
             sums: reader.list(NODES_MAX, |reader| Ok((reader.node()?, reader.short_sums()?)))?,
@@ -257,6 +269,23 @@ fn read_clock(
         return Ok(None);
     }
     Ok(Some(Arc::new(DotClock { dots: reader.dots()?, horizon: reader.dots()? })))
+}
+
+fn write_known(known: &[KnownBy], sink: &mut impl Sink) {
+    sink.count(known.len());
+    for KnownBy { member, checkpoints } in known {
+        sink.raw(&member.0.to_le_bytes());
+        sink.count(checkpoints.len());
+        checkpoints.iter().for_each(|name| sink.checkpoint(*name));
+    }
+}
+
+fn read_known(reader: &mut Reader<'_>) -> Result<Vec<KnownBy>, DecodeError> {
+    reader.list(MEMBERS_MAX, |reader| {
+        let member = NodeId(u64::from_le_bytes(reader.array()?));
+        let checkpoints = reader.list(KnownBy::CHECKPOINTS_MAX, Reader::checkpoint)?;
+        Ok(KnownBy { member, checkpoints })
+    })
 }
 
 fn read_depth(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use dynamo_merkle::{ItemDigest, NodePath, Sum, SumTree, TreeKey};
+use dynamo_messages::KnownBy;
 use dynamo_repair::anti_entropy::{
     AntiEntropy, AntiEntropyConfig, AntiEntropyEffect, AntiEntropyEvent, LeafItem, PartitionState,
     Partitions, ReadId, StateToken,
 };
-use dynamo_types::{ActorId, Instant, NodeId, ObjectName, PartitionId, Position, WallTime};
+use dynamo_types::{
+    ActorId, CheckpointName, Instant, NodeId, ObjectName, PartitionId, Position, WallTime,
+};
 use dynamo_versioning::{
     Applied, Dot, DotClock, DotMint, DotSet, HybridClock, Put, Received, Record, StoredRecord,
     apply_put, collectable, receive_delayed, receive_state, shrink,
@@ -49,6 +52,15 @@ impl Partitions for Copies {
         let copy = self.0.get(&partition).filter(|_| !self.1.contains(&partition));
         let Copy { tree, clock, incomplete, .. } = copy?;
         Some(PartitionState { tree, clock, incomplete: *incomplete })
+    }
+
+    /// No disk of this world is ever set back.
+    fn known(&self, _: PartitionId) -> Vec<KnownBy> {
+        Vec::new()
+    }
+
+    fn has_taken(&self, _: PartitionId, _: &[CheckpointName]) -> bool {
+        true
     }
 }
 
@@ -317,14 +329,19 @@ impl Member {
                 Some(Work::State { token, name, pieces, sender })
             }
             AntiEntropyEffect::DropVersions { name, dots, .. } => {
-                assert!(self.copy(&name).incomplete, "only an incomplete copy drops versions");
-                self.drop_versions(&name, &dots.into_iter().collect());
+                let copy = self.copy(&name);
+                let (incomplete, clock) = (copy.incomplete, copy.clock.clone());
+                // A copy that became complete meanwhile drops what it knows to be collected.
+                let gone =
+                    |dot: &Dot| incomplete || clock.includes(*dot) && clock.horizon.contains(*dot);
+                self.drop_versions(&name, &dots.into_iter().filter(gone).collect());
                 None
             }
             AntiEntropyEffect::Exchanged { partition, with, clock } => {
                 self.exchanged(partition, with, clock);
                 None
             }
+            AntiEntropyEffect::Met { .. } => None,
             AntiEntropyEffect::LeafAgrees { partition, leaf, .. } => {
                 self.correct(partition, leaf);
                 None

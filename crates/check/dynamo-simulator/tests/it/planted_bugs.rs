@@ -1,0 +1,36 @@
+//! Scripts catch the mistakes whose coincidence no random run meets.
+
+use dynamo_types::planted::{Finder, PlantedBug, plant};
+
+use crate::collected::{
+    a_delete_that_one_replica_may_lose_is_not_collected,
+    a_hint_is_not_shown_after_its_delete_was_collected,
+    a_tombstone_stays_while_what_it_replaced_is_on_its_way,
+};
+
+/// Tells what it ended with if a promise is broken.
+type History = fn() -> Result<(), String>;
+
+const CAUGHT_BY: [(PlantedBug, History); 3] = [
+    (PlantedBug::HintsReadWithoutAsking, a_hint_is_not_shown_after_its_delete_was_collected),
+    (PlantedBug::CollectDotsOnly, a_tombstone_stays_while_what_it_replaced_is_on_its_way),
+    (PlantedBug::ReportBeforeSync, a_delete_that_one_replica_may_lose_is_not_collected),
+];
+
+/// All in one test: a planted bug is on for the whole process.
+#[test]
+fn scripts_catch_their_planted_bugs_and_nothing_else() {
+    for (bug, history) in CAUGHT_BY {
+        plant(Some(bug));
+        let outcome = history();
+        plant(None);
+        let name = bug.name();
+        let caught = outcome.expect_err(&format!("{name} was not caught"));
+        println!("{name}: {caught}");
+        assert_eq!(history(), Ok(()), "without {name}");
+    }
+    let theirs = PlantedBug::ALL.iter().filter(|bug| bug.finder() == Finder::Scripts);
+    for bug in theirs {
+        assert!(CAUGHT_BY.iter().any(|(caught, _)| caught == bug), "{} has no script", bug.name());
+    }
+}

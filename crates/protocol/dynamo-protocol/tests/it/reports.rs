@@ -1,0 +1,69 @@
+//! Clock reports between members, and disks that are not what they were.
+
+use std::time::Duration;
+
+use crate::cluster::{Cluster, node};
+
+/// Several times what it takes to checkpoint, to report and to collect.
+const LONG: Duration = Duration::from_secs(60);
+
+/// The second and third node report that they have a delete for good, the third late; in between an
+/// older report of the second one arrives.
+#[test]
+fn a_report_that_was_overtaken_does_not_count() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.held_reports.extend([(node(2), node(1)), (node(3), node(1))]);
+    let context = cluster.put(node(1), "k", "v", "");
+    cluster.pass(LONG);
+    let older = cluster.take_reports(node(2), node(1));
+    cluster.release_reports(node(2), node(1));
+    cluster.delete(node(1), "k", &context);
+    cluster.pass(LONG);
+    assert!(!cluster.stored(node(1), "k").is_empty(), "the third node has not reported");
+    cluster.deliver(older);
+    cluster.release_reports(node(3), node(1));
+    cluster.pass(LONG);
+    assert!(cluster.node(node(1)).counters().reports_overtaken > 0);
+    for at in 1..=3 {
+        assert!(cluster.stored(node(at), "k").is_empty(), "node {at} still keeps the delete");
+    }
+}
+
+/// A value was deleted and the delete collected everywhere when a disk goes back to before that.
+#[test]
+fn history_11_a_disk_that_was_set_back_is_noticed_and_filled_again() {
+    let mut cluster = Cluster::new(3, 3);
+    let context = cluster.put(node(1), "gone", "old", "");
+    cluster.pass(LONG);
+    let image = cluster.image(node(3));
+    cluster.delete(node(1), "gone", &context);
+    cluster.put(node(1), "kept", "new", "");
+    cluster.pass(LONG);
+    assert!(cluster.stored(node(1), "gone").is_empty(), "it is collected");
+    cluster.set_back(node(3), image);
+    assert!(cluster.node(node(3)).counters().rollbacks_noticed > 0);
+    cluster.pass(LONG);
+    for at in 1..=3 {
+        assert!(cluster.stored(node(at), "gone").is_empty(), "node {at} has it back");
+        assert_eq!(cluster.stored(node(at), "kept").siblings().len(), 1);
+    }
+    assert_eq!(cluster.node(node(3)).incomplete_partitions(), 0);
+}
+
+/// A restart is no rollback, however often it happens.
+#[test]
+fn restarts_are_not_taken_for_rollbacks() {
+    let mut cluster = Cluster::new(3, 3);
+    let mut context = String::new();
+    for _ in 0..3 {
+        for at in 1..=3 {
+            context = cluster.put(node(at), "k", "v", &context);
+            cluster.pass(LONG);
+            cluster.restart(node(at));
+        }
+    }
+    cluster.pass(LONG);
+    for at in 1..=3 {
+        assert_eq!(cluster.node(node(at)).counters().rollbacks_noticed, 0);
+    }
+}
