@@ -18,8 +18,17 @@ use archive::Archive;
 /// Checks the machine, compiles librocksdb if it is not there, and links it into `target/`.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     toolchain::ensure()?;
-    let home = env::var_os("HOME").context("HOME is not set: RocksDB is kept in ~/.cache")?;
-    let archive = Archive::of_this_machine(&PathBuf::from(home).join(".cache/dynamo"));
+    let archive = archive()?;
     archive.ensure(archive::compile)?;
     archive.link_from(&workspace.own_target().join("rocksdb"))
+}
+
+/// Whether librocksdb is compiled already.
+pub(crate) fn is_compiled() -> Result<bool> {
+    Ok(archive()?.is_there())
+}
+
+fn archive() -> Result<Archive> {
+    let home = env::var_os("HOME").context("HOME is not set: RocksDB is kept in ~/.cache")?;
+    Ok(Archive::of_this_machine(&PathBuf::from(home).join(".cache/dynamo")))
 }

@@ -66,6 +66,11 @@ impl Archive {
         self.directory.join("lib").join(LIBRARY)
     }
 
+    /// Whether somebody has made it.
+    pub(super) fn is_there(&self) -> bool {
+        self.library().is_file()
+    }
+
     fn build_directory(&self) -> PathBuf {
         self.directory.join("build")
     }
@@ -74,7 +79,7 @@ impl Archive {
     ///
     /// Any number of processes may call this side by side: one compiles, the others wait for it.
     pub(super) fn ensure(&self, compile: impl FnOnce(&Self) -> Result<PathBuf>) -> Result<()> {
-        if self.library().is_file() {
+        if self.is_there() {
             return Ok(());
         }
         fs::create_dir_all(&self.directory)
@@ -86,7 +91,7 @@ impl Archive {
             progress("another setup is compiling RocksDB; waiting for it");
             lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
         }
-        if self.library().is_file() {
+        if self.is_there() {
             return Ok(());
         }
         progress(&format!("compiling RocksDB {ROCKSDB} once for this machine: about 20 minutes"));

@@ -217,6 +217,7 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
 
     let stamp = DirectoryStamp { cluster: cluster.to_string(), node: node.to_string() };
     let _lock = stamp.claim(&settings.data)?.into_lock();
+    let _identity_lock = marker.lock()?;
     let engine = Arc::new(database::open(&settings, has_run)?);
     let recovered = database::recover(&engine)?;
     if !has_run {

@@ -4,8 +4,12 @@
 //! first may say of a key that it has no value; the second may have acknowledged one (protocol rule 4).
 //! The identity directory is kept apart from the data and survives it, so it is where the node leaves
 //! word of its first start.
+//!
+//! Beside it lies a lock: while a process runs, no other one starts with the same identity, whatever copy
+//! of the data it was given. What two of one id store, the others would count as one copy that is in two
+//! places, and miss half of it when either goes.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +19,7 @@ use thiserror::Error;
 /// Its name.
 pub const FILE: &str = "has-run";
 const FILE_NEW: &str = "has-run.new";
+const LOCK: &str = "has-run.lock";
 const FIRST_LINE: &str = "dynamo node has run 1";
 
 /// Why the marker cannot be used.
@@ -32,6 +37,24 @@ pub enum RunMarkerError {
     #[error("cannot write {}: a node leaves word there that it has run", path.display())]
     Write {
         /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process runs with this directory.
+    #[error(
+        "{} is locked: another process runs with this identity. A node runs once; a copy of its data \
+         does not make a second one",
+        path.display()
+    )]
+    InUse {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// The lock cannot be taken.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -63,6 +86,14 @@ pub enum RunMarkerError {
         /// Of which cluster.
         expected_cluster: ClusterId,
     },
+}
+
+/// Keeps other processes from running with an identity. The system releases it when this is dropped or
+/// the process ends, however it ends.
+#[derive(Debug)]
+pub struct IdentityLock {
+    // Held for its lock alone.
+    _file: File,
 }
 
 /// The marker of one node.
@@ -103,6 +134,22 @@ impl RunMarker {
                 expected_node: self.node,
                 expected_cluster: self.cluster,
             }),
+        }
+    }
+
+    /// Takes the identity for this process.
+    ///
+    /// # Errors
+    /// Another process has it, or the file system refuses.
+    pub fn lock(&self) -> Result<IdentityLock, RunMarkerError> {
+        let path = self.path.with_file_name(LOCK);
+        let failed = |source| RunMarkerError::Lock { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(IdentityLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(RunMarkerError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
 
@@ -157,6 +204,16 @@ mod tests {
         marker(identity.path(), 1).leave().unwrap();
         assert!(marker(identity.path(), 1).is_there().unwrap());
         assert_eq!(fs::read_dir(identity.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_process_at_a_time_runs_with_an_identity() {
+        let identity = tempfile::tempdir().unwrap();
+        let held = marker(identity.path(), 1).lock().unwrap();
+        let refused = marker(identity.path(), 1).lock().unwrap_err();
+        assert!(matches!(refused, RunMarkerError::InUse { .. }), "{refused}");
+        drop(held);
+        marker(identity.path(), 1).lock().unwrap();
     }
 
     #[test]

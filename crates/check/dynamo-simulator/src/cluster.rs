@@ -8,6 +8,7 @@ mod audit;
 mod clients;
 mod faults;
 mod genesis;
+mod media;
 mod membership;
 mod turn;
 
@@ -216,6 +217,8 @@ pub struct Cluster {
     cluster_id: ClusterId,
     storm: bool,
     healed_at: Instant,
+    /// Whose rows of meta were damaged.
+    meta_damaged_at: Option<HostIndex>,
     pub(crate) object_rows_written: u64,
     /// What contexts each write carried, opened.
     contexts: BTreeMap<WriteId, DotSet>,

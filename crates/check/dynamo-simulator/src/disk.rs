@@ -72,6 +72,8 @@ pub struct Disk {
     queued: VecDeque<PendingStore>,
     under_way: Vec<PendingStore>,
     damaged: BTreeSet<RowKey>,
+    /// Rows that are gone and were never deleted.
+    vanished: BTreeSet<RowKey>,
     /// A copy that was put aside.
     old: Option<BTreeMap<RowKey, Bytes>>,
     stopped: bool,
@@ -98,6 +100,7 @@ impl Disk {
             queued: VecDeque::new(),
             under_way: Vec::new(),
             damaged: BTreeSet::new(),
+            vanished: BTreeSet::new(),
             old: None,
             stopped: false,
             slowness: 1,
@@ -269,12 +272,30 @@ impl Disk {
         self.durable = rows;
         self.unsynced.clear();
         self.damaged.clear();
+        self.vanished.clear();
     }
 
     /// Makes a row unreadable; false if there is no such row.
     pub fn damage(&mut self, column: Column, key: Bytes) -> bool {
         let row = (column, key);
         self.visible.contains_key(&row) && self.damaged.insert(row)
+    }
+
+    /// Loses a row without a trace; false if there is no such row, or it could not be read.
+    pub fn vanish(&mut self, column: Column, key: Bytes) -> bool {
+        let row = (column, key);
+        if self.damaged.contains(&row) || self.visible.remove(&row).is_none() {
+            return false;
+        }
+        self.durable.remove(&row);
+        self.vanished.insert(row);
+        true
+    }
+
+    /// Rows of a column that vanished, and did not come back.
+    pub fn vanished(&self, column: Column) -> impl Iterator<Item = &Bytes> {
+        let gone = self.vanished.iter().filter(|row| !self.visible.contains_key(*row));
+        gone.filter(move |row| row.0 == column).map(|row| &row.1)
     }
 
     /// Whether there is a readable row.
@@ -414,6 +435,22 @@ mod tests {
         let _ = disk.crash(Crash::Process);
         put(&mut disk, 2, Durability::Synced);
         assert_eq!(disk.commit().0.results, [(StoreId(2), StoreResult::Applied { synced: true })]);
+    }
+
+    #[test]
+    fn a_row_that_vanished_is_gone_for_good_and_known_until_it_is_written_again() {
+        let mut disk = disk(1);
+        let key = Bytes::from_static(b"k0");
+        assert!(!disk.vanish(Column::Objects, key.clone()));
+        put(&mut disk, 0, Durability::Synced);
+        let _ = disk.commit();
+        assert!(disk.vanish(Column::Objects, key.clone()));
+        let _ = disk.crash(Crash::Power);
+        assert_eq!(disk.load(Column::Objects, &key), LoadedRow::Absent);
+        assert_eq!(disk.vanished(Column::Objects).count(), 1);
+        put(&mut disk, 0, Durability::Synced);
+        let _ = disk.commit();
+        assert_eq!(disk.vanished(Column::Objects).count(), 0);
     }
 
     #[test]

@@ -44,6 +44,12 @@ markers! {
     LinksCut = "links cut", at_least 200;
     /// A link was cut in one direction.
     LinkCutOneWay = "one-way cut", at_least 200;
+    /// Two groups were cut off from each other, and one node reached both.
+    GroupsSplit = "groups split around a bridge", at_least 200;
+    /// A link held messages back, though its connection stood.
+    LinkClogged = "clogged link", at_least 200;
+    /// A message was held back by a clogged link.
+    MessageClogged = "message held back", at_least 1000;
     /// A disk was slow for a while.
     DiskSlow = "slow disk", at_least 200;
     /// A disk was full for a while.
@@ -54,6 +60,12 @@ markers! {
     SyncFailed = "failed sync", at_least 50;
     /// A row was damaged.
     RowDamaged = "damaged row", at_least 50;
+    /// A hint was damaged.
+    HintDamaged = "damaged hint", at_least 50;
+    /// A row was gone, and nothing said so.
+    RowVanished = "vanished row", at_least 50;
+    /// A checkpoint, a journal row or a report was damaged.
+    MetaDamaged = "damaged row of meta", at_least 200;
     /// A disk was lost with all that it held.
     DiskLost = "lost disk", at_least 100;
     /// A disk was replaced by an older state of itself.

@@ -99,11 +99,29 @@ struct Link {
     open: bool,
     last_arrival: [Instant; 3],
     held: Vec<(Lane, Box<Envelope>)>,
+    /// Messages wait, though the connection stands.
+    clogged: bool,
+    /// What waits for that.
+    stuck: Vec<(Lane, Box<Envelope>)>,
 }
 
 impl Link {
     fn new() -> Self {
-        Self { cut: false, open: false, last_arrival: [Instant::ZERO; 3], held: Vec::new() }
+        Self {
+            cut: false,
+            open: false,
+            last_arrival: [Instant::ZERO; 3],
+            held: Vec::new(),
+            clogged: false,
+            stuck: Vec::new(),
+        }
+    }
+
+    /// The connection is gone, and with it all that waited for it.
+    fn close(&mut self) {
+        self.open = false;
+        self.held.clear();
+        self.stuck.clear();
     }
 }
 
@@ -189,6 +207,14 @@ impl Network {
             markers.hit(Marker::SentWithoutConnection);
             return false;
         }
+        if self.link(from, to).clogged {
+            let link = self.link(from, to);
+            if link.stuck.len() < HELD_MAX {
+                link.stuck.push((lane, envelope));
+                markers.hit(Marker::MessageClogged);
+            }
+            return false;
+        }
         if !self.passable(from, to) {
             let link = self.link(from, to);
             if link.held.len() < HELD_MAX {
@@ -205,9 +231,11 @@ impl Network {
             && !matches!(envelope.message, PeerMessage::Forward { .. });
         if doubled {
             markers.hit(Marker::MessageDoubled);
-            self.travel(now, (from, to, lane), envelope.clone(), queue);
+            let delay = self.draw_delay();
+            self.travel(now, (from, to, lane), delay, envelope.clone(), queue);
         }
-        self.travel(now, (from, to, lane), envelope, queue);
+        let delay = self.draw_delay();
+        self.travel(now, (from, to, lane), delay, envelope, queue);
         doubled
     }
 
@@ -247,10 +275,11 @@ impl Network {
         &mut self,
         now: Instant,
         (from, to, lane): (HostIndex, HostIndex, Lane),
+        delay: Duration,
         envelope: Box<Envelope>,
         queue: &mut EventQueue<Happening>,
     ) {
-        let mut at = now + self.draw_delay();
+        let mut at = now + delay;
         if !self.storm || !self.knobs.reorder {
             let slot = match lane {
                 Lane::Foreground(number) => usize::from(number % 2),
@@ -276,9 +305,7 @@ impl Network {
         self.up[host.index()] = up;
         self.paused[host.index()] = false;
         for peer in self.peers(host) {
-            let link = self.link(host, peer);
-            link.open = false;
-            link.held.clear();
+            self.link(host, peer).close();
             self.review(now, host, peer, queue);
         }
     }
@@ -309,6 +336,30 @@ impl Network {
         self.review(now, from, to, queue);
     }
 
+    /// From now on a link holds all messages back.
+    pub fn clog(&mut self, (from, to): (HostIndex, HostIndex)) {
+        self.link(from, to).clogged = true;
+    }
+
+    /// All that a link held back goes on at once, in order.
+    pub fn unclog(
+        &mut self,
+        now: Instant,
+        (from, to): (HostIndex, HostIndex),
+        queue: &mut EventQueue<Happening>,
+    ) {
+        let link = self.link(from, to);
+        link.clogged = false;
+        let stuck = core::mem::take(&mut link.stuck);
+        if !self.passable(from, to) {
+            return self.link(from, to).held.extend(stuck);
+        }
+        let delay = self.knobs.delay_min;
+        for (lane, envelope) in stuck {
+            self.travel(now, (from, to, lane), delay, envelope, queue);
+        }
+    }
+
     /// From now on single messages may get lost, doubled or overtaken.
     pub fn begin_storm(&mut self) {
         self.storm = true;
@@ -321,6 +372,7 @@ impl Network {
             for to in self.peers(from) {
                 self.link(from, to).cut = false;
                 self.review(now, from, to, queue);
+                self.unclog(now, (from, to), queue);
             }
         }
     }
@@ -355,7 +407,8 @@ impl Network {
         if connected {
             for (from, to) in [(a, b), (b, a)] {
                 for (lane, envelope) in core::mem::take(&mut self.link(from, to).held) {
-                    self.travel(now, (from, to, lane), envelope, queue);
+                    let delay = self.draw_delay();
+                    self.travel(now, (from, to, lane), delay, envelope, queue);
                 }
             }
         } else {
@@ -426,9 +479,7 @@ impl Network {
     }
 
     fn close(&mut self, host: HostIndex, peer: HostIndex) -> Vec<(HostIndex, Event)> {
-        let link = self.link(host, peer);
-        link.open = false;
-        link.held.clear();
+        self.link(host, peer).close();
         vec![(host, Event::Disconnected { node: self.nodes[peer.index()] })]
     }
 }

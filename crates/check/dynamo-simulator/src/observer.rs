@@ -123,8 +123,7 @@ impl Observer {
         self.hints.insert((host, row), writes.filter(|_| acknowledging).collect());
     }
 
-    /// A node's process ended: its disk may have lost the last changes of its hints.
-    pub fn hints_are(&mut self, host: HostIndex, disk: &Disk) {
+    fn hints_are(&mut self, host: HostIndex, disk: &Disk) {
         self.hints.retain(|(of, _), _| *of != host);
         for (row, value) in disk.rows(Column::Hints) {
             if let Some((acknowledging, stored)) = value.and_then(rows::decode_hint) {
@@ -138,8 +137,9 @@ impl Observer {
         self.hints.remove(&(host, row.clone())).unwrap_or_default()
     }
 
-    /// A node's disk holds other rows than it held.
-    pub fn disk_replaced(&mut self, host: HostIndex, disk: &Disk) {
+    /// A node's process ended, or its disk was replaced: the disk may hold other rows than were seen
+    /// last.
+    pub fn disk_may_differ(&mut self, host: HostIndex, disk: &Disk) {
         self.tombstones.retain(|(of, _), _| *of != host);
         self.hints_are(host, disk);
         for (row, value) in disk.rows(Column::Objects) {
@@ -147,6 +147,11 @@ impl Observer {
                 self.holds(host, row.clone(), &stored.record);
             }
         }
+    }
+
+    /// A row of a node is gone, and the node does not know.
+    pub fn vanished(&mut self, host: HostIndex, row: &Bytes) {
+        self.tombstones.remove(&(host, row.clone()));
     }
 
     /// A node removed a row of its own.

@@ -51,11 +51,21 @@ pub enum FaultClass {
     LostDisk,
     /// A node comes back with an old state of its disk.
     OldDisk,
+    /// Two groups cannot reach each other, and one node reaches both.
+    SplitGroups,
+    /// Messages are held back on links that stand, and then all arrive at once.
+    ClogLinks,
+    /// A hint is damaged.
+    DamagedHint,
+    /// A row of an object is gone, and nothing says so.
+    VanishedRow,
+    /// A checkpoint, a journal row or a report is damaged.
+    DamagedMeta,
 }
 
 impl FaultClass {
     /// All classes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::Crash,
         Self::CrashMidTurn,
         Self::PowerCut,
@@ -73,6 +83,11 @@ impl FaultClass {
         Self::OperatorSetsBucket,
         Self::LostDisk,
         Self::OldDisk,
+        Self::SplitGroups,
+        Self::ClogLinks,
+        Self::DamagedHint,
+        Self::VanishedRow,
+        Self::DamagedMeta,
     ];
 }
 
@@ -150,7 +165,8 @@ impl SeedOptions {
         let faults = if random.chance(50) {
             Vec::new()
         } else {
-            FaultClass::ALL.into_iter().filter(|_| random.chance(450)).collect()
+            let drawn = FaultClass::ALL.into_iter().filter(|_| random.chance(450));
+            drawn.filter(|class| !NOT_DRAWN.contains(class)).collect()
         };
         Self {
             seed,
@@ -202,6 +218,9 @@ impl SeedOptions {
         }
     }
 }
+
+/// Faults that a scenario may throw and no seed does, with the reason.
+const NOT_DRAWN: [FaultClass; 1] = [FaultClass::DamagedMeta];
 
 fn odds(random: &mut Stream, harsh: bool, most: u64) -> u32 {
     let drawn = if harsh && random.chance(600) { random.magnitude(2, most) } else { 0 };

@@ -1,8 +1,22 @@
 //! What a node must be told before it serves anything.
 
-use std::process::Output;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
 
 use crate::cluster::{Cluster, errors, replace, run, try_get, until};
+
+/// A process that does not outlive its test, should it start against all expectation.
+struct Stopped(Option<Child>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
 
 /// Runs a node that must not start, and checks what it says.
 fn refused(cluster: &Cluster, number: usize, settings: &[&str], expected: &str) -> Output {
@@ -10,7 +24,10 @@ fn refused(cluster: &Cluster, number: usize, settings: &[&str], expected: &str) 
     for setting in settings {
         command.args(["--set", setting]);
     }
-    let output = command.output().unwrap();
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut node = Stopped(Some(piped.spawn().unwrap()));
+    until("it is refused", || node.0.as_mut().unwrap().try_wait().unwrap().is_some());
+    let output = node.0.take().unwrap().wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     let said = errors(&output);
     assert!(said.contains(expected), "{said}");
@@ -42,14 +59,60 @@ fn a_node_that_the_genesis_does_not_name_is_refused() {
     refused(&cluster, 4, &[], "is no member of");
 }
 
+/// All files below a directory with what they hold.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in files(from) {
+        let copied = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(copied.parent().unwrap()).unwrap();
+        std::fs::write(copied, bytes).unwrap();
+    }
+}
+
+/// A disk that was put into the wrong machine is neither served nor touched: that of another node, that
+/// of the same node of another cluster, a copy beside the original, and one that is nobody's.
 #[test]
-fn foreign_data_dir_is_refused_and_left_alone() {
-    let mut cluster = Cluster::create(3);
+fn foreign_data_dir() {
+    let (mut cluster, mut other) = (Cluster::create(3), Cluster::create(3));
+    for (of, number) in [(&mut cluster, 1), (&mut other, 2)] {
+        of.run(number);
+        of.wait(number, "there", |_| true);
+        assert!(of.terminate(number).success());
+    }
+    let foreign = [cluster.path("node-1/data"), other.path("node-2/data")];
+    for directory in foreign {
+        let before = files(&directory);
+        let setting = format!("data={}", directory.display());
+        let output = refused(&cluster, 2, &[&setting], "belongs to node");
+        assert!(errors(&output).contains("the data directory cannot be used"));
+        assert!(files(&directory) == before, "{} was touched", directory.display());
+    }
+
+    // A copy is as good as the original, but not beside it.
+    let copied = cluster.path("copied");
+    copy(&cluster.path("node-1/data"), &copied);
+    let copied = format!("data={}", copied.display());
+    refused(&cluster, 2, &[&copied], "belongs to node");
     cluster.run(1);
     cluster.wait(1, "there", |_| true);
-    assert!(cluster.terminate(1).success());
-    let foreign = format!("data={}", cluster.path("node-1/data").display());
-    refused(&cluster, 2, &[&foreign], "belongs to node");
+    let beside = [copied.as_str(), "http.address=127.0.0.1:0", "listen=127.0.0.1:0"];
+    refused(&cluster, 1, &beside, "another process runs with this identity");
+    cluster.kill(1);
+    cluster.run(1);
+    cluster.wait(1, "there again: a lock does not outlive its process", |_| true);
+
     let unstamped = cluster.path("photos");
     std::fs::create_dir(&unstamped).unwrap();
     std::fs::write(unstamped.join("holiday.jpg"), "x").unwrap();

@@ -120,6 +120,12 @@ impl Cluster {
             if let Some((row, _)) = state.disk.rows(Column::Objects).find(|(_, v)| v.is_none()) {
                 return Some(format!("{host} has not met the damage of {row:?}"));
             }
+            let elsewhere = |row: &bytes::Bytes| {
+                self.hosts.iter().any(|other| other.disk.has(Column::Objects, row))
+            };
+            if let Some(row) = state.disk.vanished(Column::Objects).find(|row| elsewhere(row)) {
+                return Some(format!("{host} does not miss {row:?}"));
+            }
             let dead = state.disk.rows(Column::Objects).filter_map(|(row, value)| {
                 let record = value.and_then(|value| StoredRecord::decode(value).ok())?.record;
                 record.siblings().iter().all(|s| s.is_tombstone()).then_some((row, record))

@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
 use dynamo_protocol::{Column, Node, Recovered};
-use dynamo_types::{Durability, Instant};
+use dynamo_types::Instant;
 
 use super::{Cluster, Happening};
 use crate::disk::Crash;
@@ -21,6 +21,8 @@ pub enum FaultEnd {
     Resume(HostIndex),
     /// The link passes messages again.
     Mend(HostIndex, HostIndex),
+    /// The link lets everything go that it held back.
+    Unclog(HostIndex, HostIndex),
     /// The disk is as fast as before.
     DiskFast(HostIndex),
     /// The disk has room again.
@@ -135,6 +137,8 @@ impl Cluster {
                     self.cut(other, host, spell);
                 }
             }
+            FaultClass::SplitGroups => self.split_groups(host),
+            FaultClass::ClogLinks => self.clog_links(host),
             FaultClass::SlowDisk => {
                 self.markers.hit(Marker::DiskSlow);
                 let times = self.fault_random.magnitude(4, 500);
@@ -165,8 +169,46 @@ impl Cluster {
             }
             FaultClass::DamagedRow => self.damage(host),
             FaultClass::OperatorSetsBucket => self.operator_sets_bucket(host),
+            FaultClass::DamagedHint => self.damage_hint(host),
+            FaultClass::VanishedRow => self.vanish_row(host),
+            FaultClass::DamagedMeta => self.damage_meta(host),
             FaultClass::LostDisk => self.lose_disk(host),
             FaultClass::OldDisk => self.roll_disk_back(host),
+        }
+    }
+
+    /// Cuts all links between two groups; the bridge belongs to both.
+    fn split_groups(&mut self, bridge: HostIndex) {
+        let others: Vec<HostIndex> = self.host_indices().filter(|other| *other != bridge).collect();
+        let first = self.fault_random.index(others.len());
+        let (mut one, mut two) = (vec![others[first]], Vec::new());
+        for other in others.iter().filter(|other| **other != others[first]) {
+            let joins = !two.is_empty() && self.fault_random.chance(500);
+            if joins { &mut one } else { &mut two }.push(*other);
+        }
+        self.markers.hit(Marker::GroupsSplit);
+        self.trace.line(self.now, || format!("{one:?} and {two:?} meet at {bridge} alone"));
+        let spell = self.draw_spell();
+        for a in &one {
+            for b in &two {
+                self.cut(*a, *b, spell);
+                self.cut(*b, *a, spell);
+            }
+        }
+    }
+
+    /// Holds messages back on some of a node's links, in one direction or both. Its connections stand,
+    /// and datagrams pass: nothing says that the node is not well.
+    fn clog_links(&mut self, host: HostIndex) {
+        let spell = self.draw_spell();
+        for other in self.host_indices().filter(|other| *other != host) {
+            for (from, to) in [(host, other), (other, host)] {
+                if self.fault_random.chance(400) {
+                    self.markers.hit(Marker::LinkClogged);
+                    self.network.clog((from, to));
+                    self.end_after(spell, FaultEnd::Unclog(from, to));
+                }
+            }
         }
     }
 
@@ -187,87 +229,6 @@ impl Cluster {
         self.end_after(spell, FaultEnd::Resume(host));
     }
 
-    /// Disks are lost or damaged one at a time: what two of them cost, no w of two would survive.
-    fn media_have_failed(&self) -> bool {
-        !self.evidence.lost_disks.is_empty()
-            || self.history.keys.iter().any(|key| key.damaged_rows > 0)
-    }
-
-    /// A node dies and comes back with an empty disk.
-    pub(crate) fn lose_disk(&mut self, host: HostIndex) {
-        if self.media_have_failed() || !self.crash(host, Crash::Power) {
-            return;
-        }
-        self.markers.hit(Marker::DiskLost);
-        let now = self.now;
-        self.evidence.lost_disks.push((now, host));
-        let state = self.host(host);
-        state.disk.wipe();
-        state.disk_lost = true;
-        self.observer.disk_replaced(host, &self.hosts[host.index()].disk);
-    }
-
-    /// Puts a copy of a disk aside, and another time has the node come back with that.
-    fn roll_disk_back(&mut self, host: HostIndex) {
-        if self.media_have_failed() {
-            return;
-        }
-        let old = self.host_indices().find(|host| self.hosts[host.index()].disk.has_old());
-        let Some(host) = old else {
-            self.host(host).disk.put_aside();
-            return;
-        };
-        if !self.crash(host, Crash::Power) {
-            return;
-        }
-        self.markers.hit(Marker::DiskRolledBack);
-        let now = self.now;
-        self.evidence.lost_disks.push((now, host));
-        self.evidence.rollbacks.push((now, host));
-        self.host(host).disk.roll_back();
-        self.observer.disk_replaced(host, &self.hosts[host.index()].disk);
-    }
-
-    /// Damages a row, within what promise 1 allows: one copy of a key whose writes all want two
-    /// synced copies, once in a run.
-    fn damage(&mut self, host: HostIndex) {
-        if !self.evidence.lost_disks.is_empty() {
-            return;
-        }
-        let candidates: Vec<_> = self
-            .history
-            .key_indices()
-            .filter(|key| {
-                let facts = self.history.key(*key);
-                let (_, bucket, _) = &self.keys[usize::from(key.0)];
-                facts.damaged_rows == 0
-                    && facts.durability == Durability::Synced
-                    && self.buckets[*bucket].settings.w >= 2
-                    && !Self::uses_any_quorum(*key)
-                    && facts.replicas.contains(&host)
-            })
-            .collect();
-        if candidates.is_empty() {
-            return;
-        }
-        let key = *self.fault_random.pick(&candidates);
-        let (name, ..) = &self.keys[usize::from(key.0)];
-        let row = dynamo_protocol::rows::object_key(name);
-        // Where nobody else has the key there is nothing to repair it from.
-        let others = self.history.key(key).replicas.iter().filter(|other| **other != host);
-        let elsewhere = others
-            .into_iter()
-            .any(|other| self.hosts[other.index()].disk.has(Column::Objects, &row));
-        if !elsewhere {
-            return;
-        }
-        if self.host(host).disk.damage(Column::Objects, row) {
-            self.markers.hit(Marker::RowDamaged);
-            self.history.keys[usize::from(key.0)].damaged_rows += 1;
-            self.trace.line(self.now, || format!("{host} has a damaged row of {key:?}"));
-        }
-    }
-
     pub(super) fn fault_ends(&mut self, end: FaultEnd) {
         self.trace.line(self.now, || format!("FAULT ENDS {end:?}"));
         match end {
@@ -275,6 +236,9 @@ impl Cluster {
             FaultEnd::Resume(host) => self.resume(host),
             FaultEnd::Mend(from, to) => {
                 self.network.set_cut(self.now, (from, to), false, &mut self.queue);
+            }
+            FaultEnd::Unclog(from, to) => {
+                self.network.unclog(self.now, (from, to), &mut self.queue);
             }
             FaultEnd::DiskFast(host) => self.host(host).disk.slowness = 1,
             FaultEnd::DiskRoomy(host) => self.host(host).disk.full = false,
@@ -305,7 +269,7 @@ impl Cluster {
         state.dies_mid_turn = false;
         let unreported = state.disk.crash(crash);
         self.observe_unreported(host, unreported);
-        self.observer.hints_are(host, &self.hosts[host.index()].disk);
+        self.observer.disk_may_differ(host, &self.hosts[host.index()].disk);
         self.trace.note(now, 6, [u64::from(host.0), crash as u64]);
         self.trace.line(now, || format!("{host} CRASHES: {crash:?}"));
         self.add_counters(&machine);

@@ -59,6 +59,7 @@ impl Cluster {
             cluster_id: genesis.cluster,
             storm: false,
             healed_at: dynamo_types::Instant::ZERO,
+            meta_damaged_at: None,
             object_rows_written: 0,
             contexts: BTreeMap::new(),
             observer: Observer::default(),

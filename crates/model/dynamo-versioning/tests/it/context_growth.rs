@@ -40,7 +40,7 @@ impl Replica {
 }
 
 #[test]
-fn ten_thousand_chained_puts_at_one_coordinator_keep_one_interval() {
+fn history_27_ten_thousand_chained_puts_at_one_coordinator_keep_one_interval() {
     let mut a = Replica::new(1);
     let mut context = DotSet::new();
     for _ in 0..10_000 {
@@ -53,7 +53,7 @@ fn ten_thousand_chained_puts_at_one_coordinator_keep_one_interval() {
 }
 
 #[test]
-fn ten_thousand_chained_puts_at_alternating_coordinators_keep_one_interval_each() {
+fn history_27_ten_thousand_chained_puts_at_alternating_coordinators_keep_one_interval_each() {
     for delivered in [true, false] {
         let mut replicas = [Replica::new(1), Replica::new(2), Replica::new(3)];
         let mut context = DotSet::new();
@@ -70,6 +70,37 @@ fn ten_thousand_chained_puts_at_alternating_coordinators_keep_one_interval_each(
         for replica in &replicas {
             assert!(replica.row.record.context().interval_count() <= 3);
         }
+    }
+}
+
+/// A client chains puts, each on the context of the one before, at whoever takes it; now and then
+/// another one writes without having seen anything.
+#[test]
+fn history_27_a_chain_of_ten_thousand_puts_hides_no_concurrent_version() {
+    let mut replicas = [Replica::new(1), Replica::new(2), Replica::new(3)];
+    let mut context = DotSet::new();
+    let mut concurrent = Vec::new();
+    for round in 0..10_000 {
+        let coordinator = round % 3;
+        if round % 1_000 == 500 {
+            let other = replicas[coordinator].write(&DotSet::new());
+            replicas.iter_mut().for_each(|replica| replica.receive(&other.write));
+            concurrent.push(other.dot);
+        }
+        let applied = replicas[coordinator].write(&context);
+        replicas[coordinator].other_key();
+        replicas.iter_mut().for_each(|replica| replica.receive(&applied.write));
+        context = applied.reply_context;
+    }
+    assert!(concurrent.iter().all(|dot| !context.contains(*dot)), "the client saw none of them");
+    // One interval for each coordinator, and one more behind each number that is not covered.
+    assert!(context.interval_count() <= 3 + concurrent.len(), "{}", context.interval_count());
+    assert!(context.encoded_len() < 400, "{} bytes", context.encoded_len());
+    for replica in &replicas {
+        let record = &replica.row.record;
+        assert_eq!(record.siblings().len(), concurrent.len() + 1);
+        assert!(concurrent.iter().all(|dot| record.sibling(*dot).is_some()));
+        assert!(record.context().interval_count() <= 3);
     }
 }
 

@@ -200,6 +200,43 @@ fn history_25_a_delete_without_context_covers_what_a_get_sees() {
     }
 }
 
+/// Whoever coordinates it may itself have nothing: a replica that missed the put, or a fallback.
+#[test]
+fn history_25_a_delete_without_context_deletes_what_its_coordinator_has_not() {
+    let mut cluster = Cluster::new(5, 3);
+    let (replicas, fallbacks) = cluster.replicas_of("k");
+    let [had, has, missed] = replicas[..] else { panic!("three replicas") };
+    cluster.cut_links.extend(fallbacks.iter().map(|fallback| (*fallback, missed)));
+    cluster.isolate(missed);
+    cluster.put(has, "k", "v", "");
+    cluster.rejoin(missed);
+    cluster.isolate(had);
+    assert!(!cluster.holds(missed, "k") && cluster.holds(has, "k"));
+    let delete = cluster.mutation("k", None, "");
+    assert!(stored(&cluster.request(missed, Request::Mutate(delete))));
+    cluster.cut_links.clear();
+    cluster.rejoin(had);
+    cluster.pass(Duration::from_secs(60));
+    for at in (1..=5).map(node) {
+        assert!(cluster.get(at, "k").0.is_empty(), "at {at}");
+    }
+
+    let context = cluster.put(has, "k", "w", "");
+    replicas.iter().for_each(|replica| cluster.isolate(*replica));
+    let delete = cluster.mutation("k", None, "");
+    let client = cluster.ask(fallbacks[0], Request::Mutate(delete));
+    cluster.pass(Duration::from_secs(3));
+    let reply = cluster.answer(client);
+    let failed = matches!(reply, Some(Reply::Failed(Failure::NotEnoughReplicas { .. })));
+    assert!(failed, "a fallback that knows nothing deletes nothing: {reply:?}");
+    // With what was seen, it does: the tombstone says what it replaces.
+    let delete = cluster.mutation("k", None, &context);
+    assert!(stored(&cluster.request(fallbacks[0], Request::Mutate(delete))));
+    replicas.iter().for_each(|replica| cluster.rejoin(*replica));
+    cluster.pass(Duration::from_secs(60));
+    assert!(cluster.get(has, "k").0.is_empty());
+}
+
 #[test]
 fn a_delete_without_context_that_cannot_read_applies_nothing() {
     let mut cluster = Cluster::new(3, 3);
