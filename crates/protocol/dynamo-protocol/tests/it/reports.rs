@@ -67,3 +67,26 @@ fn restarts_are_not_taken_for_rollbacks() {
         assert_eq!(cluster.node(node(at)).counters().rollbacks_noticed, 0);
     }
 }
+
+/// The delete is collected in the same turn in which a late copy of what it replaced arrives.
+#[test]
+fn a_late_copy_that_meets_the_collection_of_its_delete_is_refused() {
+    let mut cluster = Cluster::new(3, 3);
+    let context = cluster.put(node(1), "k", "v", "");
+    let late = cluster.stored(node(2), "k");
+    cluster.pass(LONG);
+    cluster.held_reports.insert((node(3), node(1)));
+    cluster.delete(node(1), "k", &context);
+    cluster.pass(LONG);
+    assert!(!cluster.stored(node(1), "k").is_empty(), "the third node has not reported");
+    // The collection waits for its row, and the late copy behind it.
+    cluster.held_loads.insert(node(1));
+    cluster.release_reports(node(3), node(1));
+    cluster.pass(Duration::from_secs(1));
+    cluster.write_late(node(2), node(1), "k", late);
+    cluster.release_loads();
+    cluster.pass(LONG);
+    assert!(cluster.stored(node(1), "k").is_empty(), "and nothing is back");
+    assert_eq!(cluster.counters(node(1)).versions_lost, 0);
+    assert_eq!(cluster.counters(node(1)).partitions_incomplete, 0);
+}
