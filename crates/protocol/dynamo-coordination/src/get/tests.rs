@@ -402,16 +402,14 @@ fn a_replica_that_answers_anew_is_asked_about_the_rest_again() {
     let mut get = sloppy();
     effects(&mut get);
     answer(&mut get, A, ReadOutcome::Missing);
-    let mut both = record(&[1], b"deleted");
-    both.merge(&record(&[2], b"late"));
-    let dots = [Dot::new(ActorId(9), 1), Dot::new(ActorId(9), 2)];
-    let mut late = record(&[2], b"late");
-    late.forget(dots[0]);
-    both.merge(&late);
-    answer(&mut get, F, whole(both));
-    let vet = answer(&mut get, A, whole(late.clone()));
-    let asked = vet.iter().any(|effect| matches!(effect, GetEffect::Vet { node: A, .. }));
-    assert!(asked || answered(&vet).is_some_and(|record| record.sibling(dots[0]).is_none()));
+    let both = record(&[1, 2], b"v");
+    let [deleted, late] = [1, 2].map(|number| Dot::new(ActorId(9), number));
+    answer(&mut get, F, whole(both.clone()));
+    let vet = answer(&mut get, A, whole(both.version(late).unwrap()));
+    assert_eq!(vet, [GetEffect::Vet { node: A, dots: vec![deleted] }]);
+    let told = vetted(&mut get, A, vec![deleted]);
+    let shown: Vec<Dot> = answered(&told).expect("A and F have answered").dots().collect();
+    assert_eq!(shown, [late]);
 }
 
 #[test]
