@@ -97,8 +97,10 @@ fn planted_bugs(workspace: &Workspace) -> Result<()> {
         ..SimulateOptions::default()
     };
     simulate::run(workspace, &options)?;
-    simulate::test_with_planted_bugs(workspace, "dynamo-repair")?;
-    simulate::test_with_planted_bugs(workspace, "dynamo-simulator")
+    for package in ["dynamo-repair", "dynamo-protocol", "dynamo-simulator"] {
+        simulate::test_with_planted_bugs(workspace, package)?;
+    }
+    Ok(())
 }
 
 fn summary(ran: &[(&str, Duration, bool)], planned: usize) -> Vec<Vec<String>> {

@@ -93,10 +93,11 @@ fn replayed(what: &str) -> Result<String> {
     }
 }
 
-/// Runs a crate's integration tests in a build that holds the planted bugs.
+/// Runs the tests of a crate that switch planted bugs on, in a build that holds them. No other test
+/// runs beside them: a planted bug is on for the whole process.
 pub(crate) fn test_with_planted_bugs(workspace: &Workspace, package: &str) -> Result<()> {
     let mut cargo = with_planted_bugs(workspace, "test");
-    must_succeed(cargo.args(["--package", package, "--test", "it"]))
+    must_succeed(cargo.args(["--package", package, "--test", "it", "planted_bugs"]))
 }
 
 /// `cargo run` of the simulator, up to its own arguments.

@@ -13,6 +13,8 @@ pub enum Finder {
     RepairTests,
     /// The model of dynamo-versioning, within 20,000 histories.
     Model,
+    /// A test of dynamo-protocol that holds single messages back.
+    MachineTests,
     /// A scripted history of the simulator: it takes a coincidence that random runs do not meet.
     Scripts,
 }
@@ -74,7 +76,7 @@ planted_bugs! {
     /// The live clock is reported, not that of the last synced checkpoint.
     ReportBeforeSync = "report_before_sync" by Scripts,
     /// A clock report that was overtaken by a later one takes its place.
-    OvertakenReportCounts = "overtaken_report_counts" by Simulator,
+    OvertakenReportCounts = "overtaken_report_counts" by MachineTests,
     /// A node whose disk was set back does not compare checkpoints.
     RollbackUnnoticed = "rollback_unnoticed" by Simulator,
     /// A replica that lost something goes on as if it were complete.

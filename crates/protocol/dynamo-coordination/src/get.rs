@@ -301,14 +301,17 @@ impl Get {
             }
             // It was to say what it has collected.
             match outcome {
-                ReadOutcome::Unsure => return self.give_up_on(from),
-                // It has heard of some of that by now, and answers anew.
-                ReadOutcome::Piece { .. } => {
+                ReadOutcome::Unsure | ReadOutcome::Overloaded | ReadOutcome::NoHint => {
+                    return self.give_up_on(from);
+                }
+                // It has heard of some of that by now, and answers anew. Of the rest it said nothing:
+                // it is asked again.
+                ReadOutcome::Piece { .. } | ReadOutcome::Missing => {
                     self.vetting.remove(&from);
+                    self.vetted.retain(|(node, _)| *node != from);
                     self.answers.remove(&from);
                     self.waiting.push(from);
                 }
-                ReadOutcome::Missing | ReadOutcome::Overloaded | ReadOutcome::NoHint => return,
             }
         }
         let (record, without_values, at) = match outcome {

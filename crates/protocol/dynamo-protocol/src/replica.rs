@@ -113,7 +113,10 @@ pub(crate) enum Job {
     /// The record may be collected, or its context cut short.
     Collect,
     /// Other members have collected these versions, and this copy is incomplete.
-    DropVersions(Vec<Dot>),
+    DropVersions {
+        dots: Vec<Dot>,
+        reply_to: ReplyTo,
+    },
     /// The row could not be read, and nobody has what it held: it goes.
     DropRotten,
     /// A hint for that node could not be read: what is left of it goes.

@@ -2,15 +2,20 @@
 //! arrives late.
 //!
 //! Check: after healing and quiet no disk holds, and no read shows, a value that an acknowledged
-//! delete covers. Exempt are writes minted more than once
+//! delete covers. Nor does a strict read amid the faults whose r and the copies that the delete's
+//! receipt named are together more than N, asked after the delete was acknowledged: one of those it
+//! asked had the tombstone, or has collected it. Copies on fallbacks do not count, nor do keys with a
+//! damaged row, `buffered` ones after a power loss, or what came before a disk was set back. Exempt are writes minted more than once
 //! ([`one_version_per_put`](super::one_version_per_put)), keys with a damaged row of which every
 //! copy of the delete may have been in the budget, and deletes whose every copy a power loss or a
 //! lost disk may have cost. Where the last write wins, the tombstone must have won at all: a
 //! value with a greater timestamp stays.
 
+use dynamo_types::Durability;
+
 use super::Violation;
 use crate::evidence::Evidence;
-use crate::history::{WriteId, WriteKind};
+use crate::history::{Outcome, Read, Write, WriteId, WriteKind};
 
 /// The check's name.
 pub const NAME: &str = "deleted_stays_deleted";
@@ -39,9 +44,8 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
                 }
             }
         }
-        let later_reads =
-            evidence.history.reads.iter().filter(|r| r.key == write.key && r.after_convergence);
-        for read in later_reads {
+        let reads = evidence.history.reads.iter().filter(|read| read.key == write.key);
+        for read in reads.filter(|read| read.after_convergence || meets(evidence, read, write)) {
             if let Some(value) = read.writes().find(|v| came_back(*v)) {
                 let detail = format!("{} answered {value}, which {id} deleted", read.host);
                 return Err(Violation::at_key(NAME, write.key, detail));
@@ -49,6 +53,21 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
         }
     }
     Ok(checked)
+}
+
+/// Whether a replica that a read asked must have had the delete before.
+fn meets(evidence: &Evidence, read: &Read, delete: &Write) -> bool {
+    let Outcome::Acknowledged(receipt) = &delete.outcome else { return false };
+    let facts = evidence.history.key(delete.key);
+    let copies = usize::from(receipt.copies.saturating_sub(receipt.hints));
+    let synced = facts.durability == Durability::Synced;
+    read.strict
+        && !facts.last_write_wins
+        && facts.damaged_rows == 0
+        && copies + usize::from(read.r) > facts.replicas.len()
+        && delete.ended.is_some_and(|ended| ended < read.invoked)
+        && (synced || evidence.power_losses.is_empty())
+        && !evidence.rollbacks.iter().any(|(at, _)| *at >= delete.invoked)
 }
 
 #[cfg(test)]
@@ -81,11 +100,25 @@ mod tests {
     }
 
     #[test]
-    fn a_read_during_the_faults_may_still_show_it() {
+    fn a_read_during_the_faults_may_show_it_only_if_it_missed_the_delete() {
+        for (r, strict, fine) in [(2, true, false), (1, true, true), (2, false, true)] {
+            let mut example = Example::new();
+            let a = example.acknowledged(&[]);
+            let delete = example.deleted(&[a]);
+            example.read(&[a]);
+            (example.history.reads[0].r, example.history.reads[0].strict) = (r, strict);
+            let outcome = check(&example.evidence(&[delete]));
+            assert_eq!(outcome.is_ok(), fine, "r={r}, strict: {strict}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_asked_before_the_delete_was_acknowledged_may_show_it() {
         let mut example = Example::new();
         let a = example.acknowledged(&[]);
         let delete = example.deleted(&[a]);
         example.read(&[a]);
+        example.history.reads[0].invoked = example.history.write(delete).invoked;
         assert_eq!(check(&example.evidence(&[delete])), Ok(1));
     }
 }

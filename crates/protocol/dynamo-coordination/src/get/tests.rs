@@ -396,6 +396,35 @@ fn a_replica_that_has_heard_of_a_version_meanwhile_answers_anew() {
     assert_eq!(answered(&told), Some(&newer), "and not the older version beside it");
 }
 
+/// It said nothing of the other version that it was asked about.
+#[test]
+fn a_replica_that_answers_anew_is_asked_about_the_rest_again() {
+    let mut get = sloppy();
+    effects(&mut get);
+    answer(&mut get, A, ReadOutcome::Missing);
+    let mut both = record(&[1], b"deleted");
+    both.merge(&record(&[2], b"late"));
+    let dots = [Dot::new(ActorId(9), 1), Dot::new(ActorId(9), 2)];
+    let mut late = record(&[2], b"late");
+    late.forget(dots[0]);
+    both.merge(&late);
+    answer(&mut get, F, whole(both));
+    let vet = answer(&mut get, A, whole(late.clone()));
+    let asked = vet.iter().any(|effect| matches!(effect, GetEffect::Vet { node: A, .. }));
+    assert!(asked || answered(&vet).is_some_and(|record| record.sibling(dots[0]).is_none()));
+}
+
+#[test]
+fn a_replica_that_cannot_say_what_it_collected_does_not_count() {
+    for outcome in [ReadOutcome::Unsure, ReadOutcome::Overloaded] {
+        let mut get = sloppy();
+        effects(&mut get);
+        answer(&mut get, A, ReadOutcome::Missing);
+        answer(&mut get, F, whole(record(&[1], b"deleted?")));
+        assert_eq!(asks(&answer(&mut get, A, outcome)), [G], "the get does not wait for A");
+    }
+}
+
 #[test]
 fn a_replica_that_is_lost_before_it_said_what_it_collected_does_not_count() {
     let mut get = sloppy();

@@ -98,11 +98,13 @@ impl Node {
                     };
                     self.replica.submit(&name, Place::Own, Job::Write(job));
                 }
-                AntiEntropyEffect::DropVersions { name, dots, .. } => {
-                    self.replica.submit(&name, Place::Own, Job::DropVersions(dots));
+                AntiEntropyEffect::DropVersions { token, name, dots, .. } => {
+                    let reply_to = ReplyTo::State { token: token.0, collected: Vec::new() };
+                    let job = Job::DropVersions { dots, reply_to };
+                    self.replica.submit(&name, Place::Own, job);
                 }
-                AntiEntropyEffect::Exchanged { partition, with, clock } => {
-                    self.replica.exchanged(partition, with, &clock);
+                AntiEntropyEffect::Exchanged { partition, with, clock, losses } => {
+                    self.replica.exchanged(partition, with, &clock, losses);
                 }
                 AntiEntropyEffect::Met { partition, with, incomplete, known } => {
                     self.met(partition, with, incomplete, &known);

@@ -20,6 +20,8 @@ use crate::rows::Report;
 
 /// Reports in one message: at some 100 bytes each far below a frame.
 const REPORTS_PER_MESSAGE: usize = 256;
+/// Bytes of their clocks: a small part of a frame, however many processes a clock has seen.
+const REPORT_BYTES_PER_MESSAGE: usize = 1 << 20;
 /// Messages of reports whose rows are being stored, from all members. Beyond that a message is
 /// dropped, and sent again by its sender.
 const STORING_MAX: usize = 1024;
@@ -59,7 +61,8 @@ impl Node {
     pub(super) fn report_all(&mut self, node: NodeId) {
         let shared = self.replica.shared_with(node);
         let known = shared.iter().map(|id| (*id, self.replica.checkpoints_of(*id, node)));
-        let known: Vec<_> = known.filter(|(_, checkpoints)| !checkpoints.is_empty()).collect();
+        // Also where it is none: until all have said so, the member reports to nobody.
+        let known: Vec<_> = known.collect();
         for known in known.chunks(REPORTS_PER_MESSAGE) {
             self.send_known_checkpoints(node, known.to_vec());
         }
@@ -100,7 +103,14 @@ impl Node {
             }
             let partitions = self.reports.unconfirmed.get(&node).into_iter().flatten();
             let reports = partitions.filter_map(|id| self.replica.own_report(*id, node));
-            let reports: Vec<ClockReport> = reports.take(REPORTS_PER_MESSAGE).collect();
+            let mut bytes = 0;
+            let fit = |report: &ClockReport| {
+                let first = bytes == 0;
+                bytes += report.dots.encoded_len();
+                first || bytes <= REPORT_BYTES_PER_MESSAGE
+            };
+            let reports: Vec<ClockReport> =
+                reports.take(REPORTS_PER_MESSAGE).take_while(fit).collect();
             if reports.is_empty() {
                 continue;
             }
@@ -153,18 +163,24 @@ impl Node {
         known: &[KnownBy],
     ) {
         let here = self.config.node;
-        for own in known.iter().filter(|known| known.member == here) {
-            self.known_by(with, id, &own.checkpoints);
-        }
+        let by = known.iter().find(|known| known.member == here);
+        self.known_by(with, id, by.map_or(&[], |by| &by.checkpoints));
         self.replica.met(id, with, incomplete, known);
+        if incomplete {
+            // What it reported before does not count any more, not even what is being stored.
+            let of_peer = self.reports.storing.iter_mut().filter(|((from, _), _)| *from == with);
+            for (_, storing) in of_peer {
+                storing.reports.retain(|report| report.partition != id);
+            }
+        }
     }
 
     fn known_by(&mut self, from: NodeId, id: PartitionId, checkpoints: &[CheckpointName]) {
         if self.replica.known_by(id, from, checkpoints, &mut self.counters) {
             // A report that did not say so may have been turned away.
             self.reports.sent.retain(|_, (to, _)| *to != from);
-            self.reports.unconfirmed.entry(from).or_default().insert(id);
-            self.reports.due = true;
+            // Nor was one made before everybody had said so.
+            self.clock_durable(id);
         }
     }
 

@@ -121,6 +121,8 @@ impl Replica {
         held.stored.record.is_empty()
             && partition.is_complete()
             && !piece.is_empty()
+            // Else this copy has lost it.
+            && piece.dots().all(|dot| partition.clock.horizon.contains(dot))
             && collectable(piece, at.now.wall, &partition.cut)
     }
 }

@@ -60,8 +60,14 @@ impl Replica {
     }
 
     /// A complete exchange was made with another member: its clock from before it is joined.
-    pub(crate) fn exchanged(&mut self, id: PartitionId, with: NodeId, clock: &DotClock) {
-        if self.partitions.get_mut(id).exchanged(with, clock) {
+    pub(crate) fn exchanged(
+        &mut self,
+        id: PartitionId,
+        with: NodeId,
+        clock: &DotClock,
+        losses: u64,
+    ) {
+        if self.partitions.get_mut(id).exchanged(with, clock, losses) {
             self.became_complete(id);
         }
     }
@@ -98,6 +104,7 @@ impl Partitions for Replica {
             tree: &partition.tree,
             clock: &partition.clock,
             incomplete: !partition.is_complete(),
+            losses: partition.losses,
         })
     }
 

@@ -54,8 +54,7 @@ impl Replica {
         }
         for (id, dots) in &ended.journal.collected {
             let partition = self.partitions.get_mut(*id);
-            partition.clock.collected(dots);
-            partition.changed = true;
+            partition.collected(dots);
         }
         self.journal.extend(ended.journal_row);
         self.checkpoints_stored(ended.checkpoint, synced);

@@ -39,6 +39,8 @@ pub(super) struct Partition {
     pub(super) collecting: Option<Option<ObjectName>>,
     /// Set while this copy of the partition may lack what it acknowledged.
     pub(super) incomplete: Option<Incomplete>,
+    /// How often this copy has begun to be incomplete in this process.
+    pub(super) losses: u64,
     /// Rows that cannot be read, and that nothing was stored over yet.
     pub(super) rotten: BTreeSet<ObjectName>,
     /// Counts stores of records asked for and ended: the scrub compares only what stood still.
@@ -72,6 +74,15 @@ impl Partition {
         let leaf = self.tree.leaf_of(change.position);
         self.tree.add_to_leaf(leaf, change.sum);
         self.records = self.records.saturating_add_signed(change.records.into());
+        self.changed = true;
+    }
+
+    /// These numbers were in the context of a record that was collected or cut down.
+    pub(super) fn collected(&mut self, dots: &DotSet) {
+        self.clock.collected(dots);
+        if let Some(incomplete) = &mut self.incomplete {
+            incomplete.learned.collected(dots);
+        }
         self.changed = true;
     }
 
@@ -127,6 +138,7 @@ impl Partition {
     /// already.
     pub(super) fn begin_incomplete(&mut self) -> bool {
         let begins = self.incomplete.is_none();
+        self.losses += 1;
         // What was collected stays so: contexts that were cut short rest on it.
         self.clock.dots = DotSet::new();
         self.durable = None;
@@ -145,8 +157,12 @@ impl Partition {
     }
 
     /// A complete exchange was made with a member whose clock was this before it sent its records.
-    /// Whether that made this copy complete.
-    pub(super) fn exchanged(&mut self, with: NodeId, clock: &DotClock) -> bool {
+    /// Whether that made this copy complete. If the copy has lost something since the exchange began,
+    /// the other did not see that it was missing, and the exchange counts for nothing.
+    pub(super) fn exchanged(&mut self, with: NodeId, clock: &DotClock, losses: u64) -> bool {
+        if losses != self.losses {
+            return false;
+        }
         self.changed = true;
         let Some(incomplete) = &mut self.incomplete else {
             self.clock.join(clock);
@@ -214,6 +230,7 @@ impl Partitions {
             dead: BTreeSet::new(),
             collecting: None,
             incomplete: None,
+            losses: 0,
             rotten: BTreeSet::new(),
             moves: 0,
             in_flight: 0,

@@ -38,7 +38,15 @@ impl Replica {
                     }
                     read
                 }
-                Some(&rows::REPORT) => self.recover_report(key, value),
+                Some(&rows::REPORT) => {
+                    let read = self.recover_report(key, value);
+                    if read.is_none() {
+                        // Something was collected on the strength of it, perhaps, and the member
+                        // would not be told by what it was known.
+                        incomplete.extend(rows::parse_report_key(key).map(|(id, _)| id));
+                    }
+                    read
+                }
                 Some(&rows::NAMES) => self.recover_names(value),
                 Some(_) | None => Some(()),
             };
@@ -107,7 +115,9 @@ impl Replica {
         let (wall, journal) = JournalRow::decode(value?)?;
         self.journal.push_back((number, wall));
         for entry in &journal.entries {
-            if !entry.hint {
+            // A checkpoint may have forgotten, on purpose, what rows before it have brought.
+            let is_news = covered.get(&entry.partition).is_none_or(|first| number >= *first);
+            if !entry.hint && is_news {
                 let partition = self.partitions.get_mut(entry.partition);
                 partition.clock.dots.insert(entry.dot);
                 partition.changed = true;
@@ -122,8 +132,7 @@ impl Replica {
         }
         for (id, dots) in &journal.collected {
             let partition = self.partitions.get_mut(*id);
-            partition.clock.collected(dots);
-            partition.changed = true;
+            partition.collected(dots);
         }
         Some(())
     }

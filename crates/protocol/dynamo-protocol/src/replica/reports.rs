@@ -33,9 +33,14 @@ pub(crate) enum ReportVerdict {
 }
 
 impl Replica {
-    /// The report of this node's durable clock for another member, if it has one to give.
+    /// The report of this node's durable clock for another member, if it has one to give. It has none
+    /// before all other members have said by what they know this node: until then its disk may be one
+    /// that was set back, and only the member that is missing would notice.
     pub(crate) fn own_report(&self, id: PartitionId, to: NodeId) -> Option<ClockReport> {
         let partition = self.partitions.get(id).filter(|partition| partition.is_complete())?;
+        if !partition.others.iter().all(|other| partition.met.contains_key(other)) {
+            return None;
+        }
         let durable = partition.durable.as_ref()?;
         let live = planted(PlantedBug::ReportBeforeSync);
         let dots = if live { &partition.clock.dots } else { &durable.dots }.clone();
@@ -201,11 +206,16 @@ impl Replica {
 
 /// Adds names that are not among these already. Whether there were any.
 fn add_names(to: &mut Vec<CheckpointName>, names: &[CheckpointName], room: usize) -> bool {
-    let before = to.len();
+    let mut added = false;
     for name in names {
-        if to.len() < room && !to.iter().any(|known| known.includes(*name)) {
+        if to.iter().any(|known| known.includes(*name)) {
+            continue;
+        }
+        to.retain(|known| !name.includes(*known));
+        if to.len() < room {
             to.push(*name);
+            added = true;
         }
     }
-    to.len() > before
+    added
 }

@@ -157,7 +157,7 @@ impl Replica {
                 | Job::Write(_)
                 | Job::HintTaken { .. }
                 | Job::Collect
-                | Job::DropVersions(_)
+                | Job::DropVersions { .. }
                 | Job::DropRotten
                 | Job::DropRottenHint(_)) => self.refuse(&job, true),
             }
@@ -188,10 +188,15 @@ impl Replica {
             Job::HintTaken { intended, .. } | Job::DropRottenHint(intended) => {
                 ReplicaEffect::HintNotRemoved { intended: *intended }
             }
-            // Nobody can say; the asker waits for its deadline, and asks another replica.
-            Job::Vet { .. } => return,
-            // They are tried again with the next cut, or by the next exchange.
-            Job::Collect | Job::DropVersions(_) | Job::DropRotten => return,
+            Job::Vet { asker, .. } => {
+                ReplicaEffect::Vetted { asker: *asker, verdict: VetVerdict::Unsure }
+            }
+            Job::DropVersions { reply_to, .. } => ReplicaEffect::Answer {
+                reply_to: reply_to.clone(),
+                outcome: WriteOutcome::Overloaded,
+            },
+            // They are tried again with the next cut, and by the scrub.
+            Job::Collect | Job::DropRotten => return,
         });
     }
 
@@ -213,7 +218,14 @@ impl Replica {
         };
         let mut after = Held { rotten: false, ..before.clone() };
         let mut turn = SlotTurn::default();
-        for job in slot.queue.drain(..) {
+        while let Some(job) = slot.queue.pop_front() {
+            // Until it is stored nobody is told of it, and what was collected is not beyond the horizon:
+            // the next turn goes on.
+            let asks = matches!(job, Job::Vet { .. });
+            if (asks && turn.changed) || turn.collected.is_some() {
+                slot.queue.push_front(job);
+                break;
+            }
             turn.bytes += job.held_bytes();
             if let Place::Hint(_) = key.place
                 && !self.has_room_for(&job)
@@ -236,7 +248,11 @@ impl Replica {
                 // The row is deleted, if it is still none that can be read.
                 Job::DropRotten => turn.changed |= after.stored.record.is_empty(),
                 Job::DropRottenHint(_) => turn.changed |= before.rotten,
-                Job::DropVersions(dots) => self.drop_versions(at, &mut after, dots, &mut turn),
+                Job::DropVersions { dots, reply_to } => {
+                    self.drop_versions(at, &mut after, dots, &mut turn);
+                    turn.durability = Durability::Synced;
+                    turn.awaiting.push(reply_to);
+                }
             }
         }
         if turn.lost {
@@ -331,7 +347,7 @@ impl Replica {
             Job::HintTaken { .. }
             | Job::Vet { .. }
             | Job::Collect
-            | Job::DropVersions(_)
+            | Job::DropVersions { .. }
             | Job::DropRotten
             | Job::DropRottenHint(_) => {
                 return true;
@@ -353,7 +369,7 @@ impl Replica {
             Job::HintTaken { .. }
             | Job::Vet { .. }
             | Job::Collect
-            | Job::DropVersions(_)
+            | Job::DropVersions { .. }
             | Job::DropRotten
             | Job::DropRottenHint(_) => {}
         }
@@ -653,7 +669,7 @@ impl Job {
             Self::HintTaken { record, .. } => record.value_bytes(),
             Self::Vet { .. }
             | Self::Collect
-            | Self::DropVersions(_)
+            | Self::DropVersions { .. }
             | Self::DropRotten
             | Self::DropRottenHint(_) => 0,
         };

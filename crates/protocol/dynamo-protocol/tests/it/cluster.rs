@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use dynamo_messages::{
-    Mutation, OperationId, Options, PeerMessage, ReadOutcome, RepairMessage, Reply, Request,
-    encode_peer,
+    Envelope, Mutation, OperationId, Options, PeerMessage, ReadOutcome, RepairMessage,
+    ReplicaWrite, Reply, Request, encode_peer,
 };
 use dynamo_protocol::{
     Announcement, ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig,
@@ -13,8 +13,8 @@ use dynamo_protocol::{
 };
 use dynamo_ring::{Layout, RingMember, Zone, first_layout};
 use dynamo_types::{
-    Bucket, ClusterId, Instant, Key, Limits, NodeId, Now, ObjectName, PartitionCount, Position,
-    Replication, RequestId, WallTime,
+    Bucket, ClusterId, Durability, Instant, Key, Limits, NodeId, Now, ObjectName, PartitionCount,
+    Position, Replication, RequestId, WallTime,
 };
 use dynamo_versioning::{Content, Record, StoredRecord};
 
@@ -564,6 +564,26 @@ impl Cluster {
             Reply::Stored { context, .. } => context,
             other => panic!("not stored: {other:?}"),
         }
+    }
+
+    /// Lets a replica write arrive that was long under way.
+    pub(crate) fn write_late(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        key: &'static str,
+        record: Record,
+    ) {
+        let write = ReplicaWrite {
+            operation: None,
+            name: name(key),
+            hint: None,
+            pieces: record.pieces().collect(),
+            durability: Durability::Synced,
+            remaining_ms: 1000,
+        };
+        let envelope = Envelope { hlc: record.hlc_max(), message: PeerMessage::Write(write) };
+        self.event(to, Event::Received { from, envelope });
     }
 
     /// Deletes what a context saw.

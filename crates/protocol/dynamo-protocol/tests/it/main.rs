@@ -11,6 +11,8 @@ mod hints;
 mod known;
 mod membership;
 mod outcomes;
+#[cfg(planted_bugs)]
+mod planted_bugs;
 mod puts;
 mod reports;
 mod restarts;

@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// The second and third node report that they have a delete for good, the third late; in between an
 /// older report of the second one arrives.
 #[test]
-fn a_report_that_was_overtaken_does_not_count() {
+pub(crate) fn a_report_that_was_overtaken_does_not_count() {
     let mut cluster = Cluster::new(3, 3);
     cluster.held_reports.extend([(node(2), node(1)), (node(3), node(1))]);
     let context = cluster.put(node(1), "k", "v", "");
@@ -66,4 +66,27 @@ fn restarts_are_not_taken_for_rollbacks() {
     for at in 1..=3 {
         assert_eq!(cluster.node(node(at)).counters().rollbacks_noticed, 0);
     }
+}
+
+/// The delete is collected in the same turn in which a late copy of what it replaced arrives.
+#[test]
+fn a_late_copy_that_meets_the_collection_of_its_delete_is_refused() {
+    let mut cluster = Cluster::new(3, 3);
+    let context = cluster.put(node(1), "k", "v", "");
+    let late = cluster.stored(node(2), "k");
+    cluster.pass(LONG);
+    cluster.held_reports.insert((node(3), node(1)));
+    cluster.delete(node(1), "k", &context);
+    cluster.pass(LONG);
+    assert!(!cluster.stored(node(1), "k").is_empty(), "the third node has not reported");
+    // The collection waits for its row, and the late copy behind it.
+    cluster.held_loads.insert(node(1));
+    cluster.release_reports(node(3), node(1));
+    cluster.pass(Duration::from_secs(1));
+    cluster.write_late(node(2), node(1), "k", late);
+    cluster.release_loads();
+    cluster.pass(LONG);
+    assert!(cluster.stored(node(1), "k").is_empty(), "and nothing is back");
+    assert_eq!(cluster.counters(node(1)).versions_lost, 0);
+    assert_eq!(cluster.counters(node(1)).partitions_incomplete, 0);
 }

@@ -73,7 +73,8 @@ struct Copy {
 
 impl Partitions for Copy {
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
-        let state = PartitionState { tree: &self.tree, clock: &self.clock, incomplete: false };
+        let (tree, clock) = (&self.tree, &self.clock);
+        let state = PartitionState { tree, clock, incomplete: false, losses: 0 };
         (partition == PARTITION).then_some(state)
     }
 

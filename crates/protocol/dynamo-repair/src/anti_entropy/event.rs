@@ -17,6 +17,8 @@ pub struct PartitionState<'a> {
     pub clock: &'a DotClock,
     /// Whether the copy is incomplete (protocol rule 4).
     pub incomplete: bool,
+    /// How often it has begun to be so. What a session found does not count after the next time.
+    pub losses: u64,
 }
 
 /// What this node has of all partitions.
@@ -109,7 +111,8 @@ pub enum AntiEntropyEvent {
         read: ReadId,
     },
     /// To [`AntiEntropyEffect::StoreState`]: everything that the pieces say is stored here, or was
-    /// refused as obsolete, and all of that is synced.
+    /// refused as obsolete, and all of that is synced. To [`AntiEntropyEffect::DropVersions`]: none of
+    /// them is here any more.
     StateStored {
         /// Of the effect.
         token: StateToken,
@@ -118,7 +121,7 @@ pub enum AntiEntropyEvent {
         /// stored does not cover.
         collected: Vec<Dot>,
     },
-    /// To [`AntiEntropyEffect::StoreState`]: not stored.
+    /// To either of these: not stored, and not dropped.
     StateRefused {
         /// Of the effect.
         token: StateToken,
@@ -182,7 +185,12 @@ pub enum AntiEntropyEffect {
     },
     /// Another member has collected these versions, which this node still holds: drop them, as if
     /// they had never been. For this node's copy was incomplete when the exchange began.
+    ///
+    /// Tell when that is synced, as for state: the exchange does not end before it. Else this node
+    /// would have joined the other's clock, and what it still holds would pass for alive.
     DropVersions {
+        /// To be repeated.
+        token: StateToken,
         /// In which partition.
         partition: PartitionId,
         /// Which record.
@@ -200,6 +208,9 @@ pub enum AntiEntropyEffect {
         with: NodeId,
         /// Its clock. Empty if it is incomplete itself.
         clock: Arc<DotClock>,
+        /// [`PartitionState::losses`] when the exchange began: if the copy has become incomplete since,
+        /// it does not count.
+        losses: u64,
     },
     /// Another member begins an exchange with this one. Emitted before anything is exchanged.
     ///

@@ -55,6 +55,8 @@ pub(super) struct Exchange {
     /// Messages of the other side that are being stored; as many as fit the window.
     storing: BTreeMap<u32, Storing>,
     storing_bytes: usize,
+    /// Records from which versions are being dropped; at most those of the messages in flight.
+    dropping: usize,
     /// Whether it is known what is to be sent and expected.
     found: bool,
     /// Whether the other side was told that all was sent.
@@ -125,6 +127,11 @@ impl Exchange {
     /// The other side takes part.
     pub(super) fn opened(&mut self, there_incomplete: bool) {
         self.there_incomplete = there_incomplete;
+    }
+
+    /// Whether the other side is incomplete.
+    pub(super) fn is_other_incomplete(&self) -> bool {
+        self.there_incomplete
     }
 
     /// These records differ.
@@ -221,6 +228,12 @@ impl Exchange {
         self.go_on();
     }
 
+    /// Versions that the other side has collected are not here any more, or the disk refused that.
+    pub(super) fn dropped(&mut self, outcome: Result<(), ()>) {
+        self.dropping = self.dropping.saturating_sub(1);
+        self.faults.refused |= outcome.is_err();
+    }
+
     /// Tells the other side that all was sent. `horizon` is what was collected here if that has
     /// grown since the session began.
     pub(super) fn say_sent(&mut self, horizon: Option<DotSet>) {
@@ -244,14 +257,17 @@ impl Exchange {
 
     /// Whether the other side or the disk has something to do for this exchange.
     pub(super) fn is_waiting(&self) -> bool {
-        self.found || self.backlog() > 0 || !self.storing.is_empty()
+        self.found || self.backlog() > 0 || !self.storing.is_empty() || self.dropping > 0
     }
 
     /// Whether both sides have done all that they will: then the horizon that the other side sent,
     /// if the exchange is complete.
     pub(super) fn outcome(&mut self) -> Option<Result<Option<DotSet>, Faults>> {
-        let is_over =
-            self.found && self.sent && self.in_flight.is_empty() && self.storing.is_empty();
+        let is_over = self.found
+            && self.sent
+            && self.in_flight.is_empty()
+            && self.storing.is_empty()
+            && self.dropping == 0;
         if !is_over {
             return None;
         }
@@ -362,6 +378,7 @@ impl Exchange {
                 by_name.entry(name).or_default().push(dot);
             }
         }
+        self.dropping += by_name.len();
         for (name, dots) in by_name {
             self.effects.push_back(ExchangeEffect::Drop { name: name.clone(), dots });
         }

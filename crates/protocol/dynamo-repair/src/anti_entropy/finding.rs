@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub tree: SumTree,
     /// Its dot clock, of the same moment; none if the copy is incomplete.
     pub clock: Option<Arc<DotClock>>,
+    /// How often this copy has begun to be incomplete.
+    pub losses: u64,
     /// By which checkpoints the other members are known here.
     pub known: Vec<KnownBy>,
 }

@@ -40,7 +40,7 @@ pub struct AntiEntropy {
     /// Reads under way: as many as sessions have leaves and records under way.
     reads: BTreeMap<ReadId, (SessionKey, Purpose)>,
     /// Stores under way: as many as fit the windows of all sessions.
-    stores: BTreeMap<StateToken, (SessionKey, u32, u32)>,
+    stores: BTreeMap<StateToken, (SessionKey, Awaited)>,
     next_id: u64,
     next_roots_number: u32,
     budget: u8,
@@ -49,6 +49,15 @@ pub struct AntiEntropy {
     next_timeout: Option<Instant>,
     /// Drained after each call: never more than one event makes.
     effects: VecDeque<AntiEntropyEffect>,
+}
+
+/// What is stored.
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    /// A record: which place of which message.
+    State { number: u32, place: u32 },
+    /// A record without the versions that the other side has collected.
+    Drop,
 }
 
 /// What is read.
@@ -533,8 +542,11 @@ impl AntiEntropy {
         outcome: Result<Vec<Dot>, ()>,
         partitions: &dyn Partitions,
     ) {
-        if let Some((key, number, place)) = self.stores.remove(&token) {
-            let event = SessionEvent::Stored { number, place, outcome };
+        if let Some((key, awaited)) = self.stores.remove(&token) {
+            let event = match awaited {
+                Awaited::State { number, place } => SessionEvent::Stored { number, place, outcome },
+                Awaited::Drop => SessionEvent::Dropped(outcome.map(|_| ())),
+            };
             self.tell(now, key, event, partitions);
         }
     }
@@ -583,7 +595,7 @@ impl AntiEntropy {
                 }
                 SessionEffect::Store { number, place, name, pieces, sender } => {
                     let token = StateToken(self.next_id());
-                    self.stores.insert(token, (key, number, place));
+                    self.stores.insert(token, (key, Awaited::State { number, place }));
                     self.effects.push_back(AntiEntropyEffect::StoreState {
                         token,
                         partition,
@@ -595,7 +607,10 @@ impl AntiEntropy {
                 }
                 SessionEffect::Drop { name, dots } => {
                     self.counters.versions_dropped += dots.len() as u64;
+                    let token = StateToken(self.next_id());
+                    self.stores.insert(token, (key, Awaited::Drop));
                     self.effects.push_back(AntiEntropyEffect::DropVersions {
+                        token,
                         partition,
                         name,
                         dots,
@@ -621,7 +636,7 @@ impl AntiEntropy {
     fn over(&mut self, now: Instant, key: SessionKey, ending: Ending, partitions: &dyn Partitions) {
         let Some(session) = self.sessions.remove(&key) else { return };
         self.reads.retain(|_, (of, _)| *of != key);
-        self.stores.retain(|_, (of, _, _)| *of != key);
+        self.stores.retain(|_, (of, _)| *of != key);
         let partition = session.partition;
         self.peers.session_ended(partition, key);
         let outcome = session.outcome();
@@ -637,6 +652,7 @@ impl AntiEntropy {
                     partition,
                     with: key.peer,
                     clock,
+                    losses: session.losses,
                 });
             }
             Ending::Refused(Refusal::Busy) => self.peers.set_due(key.peer, partition, retry),
@@ -695,6 +711,7 @@ fn snapshot(partition: PartitionId, partitions: &dyn Partitions) -> Option<Snaps
         partition,
         tree: state.tree.clone(),
         clock: (!state.incomplete).then(|| Arc::new(state.clock.clone())),
+        losses: state.losses,
         known: partitions.known(partition),
     })
 }

@@ -31,7 +31,7 @@ mod tests {
     fn roots_tell_dots_from_horizon_and_are_the_same_on_all_builds() {
         let tree = SumTree::new(PartitionCount::new(1).unwrap(), 0);
         let root = |clock: &DotClock, incomplete| {
-            root_of(PartitionId(3), PartitionState { tree: &tree, clock, incomplete })
+            root_of(PartitionId(3), PartitionState { tree: &tree, clock, incomplete, losses: 0 })
         };
         let mut clock = DotClock::new();
         let empty = root(&clock, false).unwrap();

@@ -31,6 +31,8 @@ pub(super) struct SessionKey {
 pub(super) struct Session {
     key: SessionKey,
     pub(super) partition: PartitionId,
+    /// How often our copy had begun to be incomplete in the snapshot.
+    pub(super) losses: u64,
     /// When its snapshot was taken: what it verifies is verified as of then.
     pub(super) began: Instant,
     /// Our clock in the snapshot; none if the copy is incomplete.
@@ -44,6 +46,19 @@ pub(super) struct Session {
     config: AntiEntropyConfig,
     is_over: bool,
     effects: VecDeque<SessionEffect>,
+}
+
+/// What a session remembers of its snapshot.
+struct SnapshotOf {
+    partition: PartitionId,
+    losses: u64,
+    ours: Option<Arc<DotClock>>,
+}
+
+impl SnapshotOf {
+    fn of(mine: &Snapshot) -> Self {
+        Self { partition: mine.partition, losses: mine.losses, ours: mine.clock.clone() }
+    }
 }
 
 /// How differences are found.
@@ -104,6 +119,7 @@ pub(super) enum SessionEvent {
     Record { name: ObjectName, record: Option<Record> },
     RecordUnreadable,
     Stored { number: u32, place: u32, outcome: Result<Vec<Dot>, ()> },
+    Dropped(Result<(), ()>),
 }
 
 impl Session {
@@ -116,9 +132,9 @@ impl Session {
         mine: Snapshot,
     ) -> Self {
         let finding = FindingConfig { pause: config.pause, leaves_at_once };
-        let (partition, ours) = (mine.partition, mine.clock.clone());
+        let of = SnapshotOf::of(&mine);
         let role = Role::Initiator(Initiator::new(finding, key.session, mine));
-        Self::new(now, config, key, partition, ours, role)
+        Self::new(now, config, key, of, role)
     }
 
     /// A peer opens a session.
@@ -130,22 +146,22 @@ impl Session {
         opening: Opening,
     ) -> Self {
         let finding = FindingConfig { pause: config.pause, leaves_at_once: config.leaves_max };
-        let (partition, ours) = (mine.partition, mine.clock.clone());
+        let of = SnapshotOf::of(&mine);
         let role = Role::Responder(Responder::new(finding, key.session, mine, opening));
-        Self::new(now, config, key, partition, ours, role)
+        Self::new(now, config, key, of, role)
     }
 
     fn new(
         now: Instant,
         config: AntiEntropyConfig,
         key: SessionKey,
-        partition: PartitionId,
-        ours: Option<Arc<DotClock>>,
+        SnapshotOf { partition, losses, ours }: SnapshotOf,
         role: Role,
     ) -> Self {
         let mut session = Self {
             key,
             partition,
+            losses,
             began: now,
             exchange: Exchange::new(ours.is_none()),
             ours,
@@ -202,6 +218,7 @@ impl Session {
             (SessionEvent::Stored { number, place, outcome }, _) => {
                 self.exchange.stored(number, place, outcome);
             }
+            (SessionEvent::Dropped(outcome), _) => self.exchange.dropped(outcome),
         }
         self.go_on(now);
     }
@@ -242,6 +259,10 @@ impl Session {
         // A record that was collected since the snapshot was neither compared nor sent. The horizon
         // says the same as its record did.
         let grown = self.ours.as_ref().filter(|ours| ours.horizon != *horizon);
+        if grown.is_some() && self.exchange.is_other_incomplete() {
+            // It may rest on reports that came since, of which an incomplete side was not told.
+            return self.abort();
+        }
         self.exchange.say_sent(grown.map(|_| horizon.clone()));
         self.go_on(now);
     }

@@ -68,6 +68,7 @@ impl Replica {
             partition: PartitionId(0),
             tree: self.tree.clone(),
             clock: Some(Arc::default()),
+            losses: 0,
             known: Vec::new(),
         }
     }

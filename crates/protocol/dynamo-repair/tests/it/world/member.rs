@@ -51,7 +51,7 @@ impl Partitions for Copies {
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
         let copy = self.0.get(&partition).filter(|_| !self.1.contains(&partition));
         let Copy { tree, clock, incomplete, .. } = copy?;
-        Some(PartitionState { tree, clock, incomplete: *incomplete })
+        Some(PartitionState { tree, clock, incomplete: *incomplete, losses: 0 })
     }
 
     /// No disk of this world is ever set back.
@@ -69,12 +69,14 @@ pub(crate) enum Work {
     Leaf(ReadId, PartitionId, NodePath),
     Record(ReadId, ObjectName),
     State { token: StateToken, name: ObjectName, pieces: Vec<Record>, sender: Arc<DotClock> },
+    Drop { token: StateToken, name: ObjectName, dots: Vec<Dot> },
 }
 
 /// What it did; a store takes effect when it is done.
 pub(crate) enum DiskResult {
     Event(AntiEntropyEvent),
     State { token: StateToken, name: ObjectName, pieces: Vec<Record>, sender: Arc<DotClock> },
+    Drop { token: StateToken, name: ObjectName, dots: Vec<Dot> },
 }
 
 pub(crate) struct Member {
@@ -328,16 +330,10 @@ impl Member {
             AntiEntropyEffect::StoreState { token, name, pieces, sender, .. } => {
                 Some(Work::State { token, name, pieces, sender })
             }
-            AntiEntropyEffect::DropVersions { name, dots, .. } => {
-                let copy = self.copy(&name);
-                let (incomplete, clock) = (copy.incomplete, copy.clock.clone());
-                // A copy that became complete meanwhile drops what it knows to be collected.
-                let gone =
-                    |dot: &Dot| incomplete || clock.includes(*dot) && clock.horizon.contains(*dot);
-                self.drop_versions(&name, &dots.into_iter().filter(gone).collect());
-                None
+            AntiEntropyEffect::DropVersions { token, name, dots, .. } => {
+                Some(Work::Drop { token, name, dots })
             }
-            AntiEntropyEffect::Exchanged { partition, with, clock } => {
+            AntiEntropyEffect::Exchanged { partition, with, clock, .. } => {
                 self.exchanged(partition, with, clock);
                 None
             }
@@ -363,10 +359,13 @@ impl Member {
                 let record = Some(self.record(&name)).filter(|record| !record.is_empty());
                 AntiEntropyEvent::RecordRead { read, record }
             }
-            Work::State { token, .. } if fails => AntiEntropyEvent::StateRefused { token },
+            Work::State { token, .. } | Work::Drop { token, .. } if fails => {
+                AntiEntropyEvent::StateRefused { token }
+            }
             Work::State { token, name, pieces, sender } => {
                 return DiskResult::State { token, name, pieces, sender };
             }
+            Work::Drop { token, name, dots } => return DiskResult::Drop { token, name, dots },
         })
     }
 
@@ -374,6 +373,15 @@ impl Member {
     pub(crate) fn done(&mut self, result: DiskResult) -> (AntiEntropyEvent, Option<PartitionId>) {
         match result {
             DiskResult::Event(event) => (event, None),
+            DiskResult::Drop { token, name, dots } => {
+                let copy = self.copy(&name);
+                let (incomplete, clock) = (copy.incomplete, copy.clock.clone());
+                // A copy that became complete meanwhile drops what it knows to be collected.
+                let gone =
+                    |dot: &Dot| incomplete || clock.includes(*dot) && clock.horizon.contains(*dot);
+                self.drop_versions(&name, &dots.into_iter().filter(gone).collect());
+                (AntiEntropyEvent::StateStored { token, collected: Vec::new() }, None)
+            }
             DiskResult::State { token, name, pieces, sender } => {
                 let (mut collected, mut has_lost) = (Vec::new(), false);
                 for piece in &pieces {
