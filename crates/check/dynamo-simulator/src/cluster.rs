@@ -13,7 +13,7 @@ mod membership;
 mod turn;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use dynamo_checker::evidence::Evidence;
@@ -219,6 +219,9 @@ pub struct Cluster {
     healed_at: Instant,
     /// Whose rows of meta were damaged.
     meta_damaged_at: Option<HostIndex>,
+    /// Where rows of each partition were damaged, and where they vanished.
+    rows_damaged_in: BTreeMap<PartitionId, BTreeSet<HostIndex>>,
+    rows_vanished_in: BTreeMap<PartitionId, HostIndex>,
     pub(crate) object_rows_written: u64,
     /// What contexts each write carried, opened.
     contexts: BTreeMap<WriteId, DotSet>,

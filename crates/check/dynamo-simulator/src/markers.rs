@@ -65,7 +65,7 @@ markers! {
     /// A row was gone, and nothing said so.
     RowVanished = "vanished row", at_least 50;
     /// A checkpoint, a journal row or a report was damaged.
-    MetaDamaged = "damaged row of meta", at_least 200;
+    MetaDamaged = "damaged row of meta", at_least 100;
     /// A disk was lost with all that it held.
     DiskLost = "lost disk", at_least 100;
     /// A disk was replaced by an older state of itself.

@@ -165,8 +165,7 @@ impl SeedOptions {
         let faults = if random.chance(50) {
             Vec::new()
         } else {
-            let drawn = FaultClass::ALL.into_iter().filter(|_| random.chance(450));
-            drawn.filter(|class| !NOT_DRAWN.contains(class)).collect()
+            FaultClass::ALL.into_iter().filter(|_| random.chance(450)).collect()
         };
         Self {
             seed,
@@ -218,9 +217,6 @@ impl SeedOptions {
         }
     }
 }
-
-/// Faults that a scenario may throw and no seed does, with the reason.
-const NOT_DRAWN: [FaultClass; 1] = [FaultClass::DamagedMeta];
 
 fn odds(random: &mut Stream, harsh: bool, most: u64) -> u32 {
     let drawn = if harsh && random.chance(600) { random.magnitude(2, most) } else { 0 };

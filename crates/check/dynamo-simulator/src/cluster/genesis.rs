@@ -60,6 +60,8 @@ impl Cluster {
             storm: false,
             healed_at: dynamo_types::Instant::ZERO,
             meta_damaged_at: None,
+            rows_damaged_in: BTreeMap::new(),
+            rows_vanished_in: BTreeMap::new(),
             object_rows_written: 0,
             contexts: BTreeMap::new(),
             observer: Observer::default(),

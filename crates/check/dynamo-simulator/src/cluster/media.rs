@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use dynamo_checker::history::{HostIndex, KeyIndex};
 use dynamo_protocol::{Column, rows};
-use dynamo_types::Durability;
+use dynamo_types::{Durability, PartitionId};
 
 use super::Cluster;
 use crate::disk::Crash;
@@ -87,6 +87,10 @@ impl Cluster {
         elsewhere.then_some((key, row))
     }
 
+    fn partition_of(&self, key: KeyIndex) -> PartitionId {
+        self.keys[usize::from(key.0)].2
+    }
+
     fn copy_went(&mut self, key: KeyIndex) {
         self.history.keys[usize::from(key.0)].damaged_rows += 1;
     }
@@ -94,19 +98,33 @@ impl Cluster {
     /// Makes a row unreadable.
     pub(super) fn damage(&mut self, host: HostIndex) {
         let Some((key, row)) = self.draw_repairable_row(host) else { return };
+        let partition = self.partition_of(key);
+        if self.rows_vanished_in.get(&partition).is_some_and(|of| *of != host) {
+            return;
+        }
         if self.host(host).disk.damage(Column::Objects, row) {
             self.markers.hit(Marker::RowDamaged);
             self.copy_went(key);
+            self.rows_damaged_in.entry(partition).or_default().insert(host);
             self.trace.line(self.now, || format!("{host} has a damaged row of {key:?}"));
         }
     }
 
-    /// Takes a row away without a trace.
+    /// Takes a row away without a trace. All that goes in one partition then goes at one node: an
+    /// incomplete copy takes the word of a complete one, and that one does not know of its loss
+    /// (docs/SIMULATOR.md).
     pub(super) fn vanish_row(&mut self, host: HostIndex) {
         let Some((key, row)) = self.draw_repairable_row(host) else { return };
+        let partition = self.partition_of(key);
+        let damaged = self.rows_damaged_in.get(&partition).into_iter().flatten();
+        let losers = damaged.chain(self.rows_vanished_in.get(&partition));
+        if losers.chain(&self.meta_damaged_at).any(|of| *of != host) {
+            return;
+        }
         if self.host(host).disk.vanish(Column::Objects, row.clone()) {
             self.markers.hit(Marker::RowVanished);
             self.copy_went(key);
+            self.rows_vanished_in.insert(partition, host);
             self.observer.vanished(host, &row);
             self.trace.line(self.now, || format!("{host} misses its row of {key:?}"));
         }
@@ -138,8 +156,8 @@ impl Cluster {
     /// Makes a row unreadable in which a node remembers clocks. It is read at the next start, and what
     /// the node then no longer knows it must ask the others: so it is one node, and no disk is lost.
     pub(super) fn damage_meta(&mut self, host: HostIndex) {
-        let other = self.meta_damaged_at.is_some_and(|of| of != host);
-        if other || !self.evidence.lost_disks.is_empty() {
+        let mut others = self.meta_damaged_at.iter().chain(self.rows_vanished_in.values());
+        if others.any(|of| *of != host) || !self.evidence.lost_disks.is_empty() {
             return;
         }
         let kinds = [rows::CHECKPOINT, rows::JOURNAL, rows::REPORT];

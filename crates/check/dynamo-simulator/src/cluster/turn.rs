@@ -288,8 +288,15 @@ impl Cluster {
     /// Looks at rows that are on a disk although their node never heard so.
     pub(super) fn observe_unreported(&mut self, host: HostIndex, writes: Vec<StoreWrite>) {
         for write in writes {
-            if let StoreWrite::Put { column, key, value } = write {
-                self.observe_store(host, column, &key, &value);
+            match write {
+                StoreWrite::Put { column, key, value } => {
+                    self.observe_store(host, column, &key, &value);
+                }
+                StoreWrite::Delete { column: Column::Objects, key } => {
+                    self.observer.removed(host, &key);
+                }
+                StoreWrite::Delete { column: Column::Hints | Column::Meta, .. }
+                | StoreWrite::DeleteRange { .. } => {}
             }
         }
     }

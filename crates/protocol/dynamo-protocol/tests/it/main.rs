@@ -4,6 +4,7 @@
 
 mod buckets;
 mod cluster;
+mod expiry;
 mod explains;
 mod gets;
 mod hints;
