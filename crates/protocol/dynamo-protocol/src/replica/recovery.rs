@@ -34,7 +34,9 @@ impl Replica {
                 Some(&rows::JOURNAL) => {
                     let read = self.recover_journal(key, value, &covered);
                     if read.is_none() {
-                        incomplete.extend(self.own_partitions.iter().copied());
+                        let number = rows::parse_journal_key(key).unwrap_or(u64::MAX);
+                        let own = self.own_partitions.iter().copied();
+                        incomplete.extend(own.filter(|id| is_news(&covered, *id, number)));
                     }
                     read
                 }
@@ -116,8 +118,7 @@ impl Replica {
         self.journal.push_back((number, wall));
         for entry in &journal.entries {
             // A checkpoint may have forgotten, on purpose, what rows before it have brought.
-            let is_news = covered.get(&entry.partition).is_none_or(|first| number >= *first);
-            if !entry.hint && is_news {
+            if !entry.hint && is_news(covered, entry.partition, number) {
                 let partition = self.partitions.get_mut(entry.partition);
                 partition.clock.dots.insert(entry.dot);
                 partition.changed = true;
@@ -126,7 +127,7 @@ impl Replica {
         }
         for change in &journal.changes {
             let id = self.partitions.count.partition_of(change.position);
-            if covered.get(&id).is_none_or(|first| number >= *first) {
+            if is_news(covered, id, number) {
                 self.partitions.get_mut(id).record_changed(change);
             }
         }
@@ -136,4 +137,9 @@ impl Replica {
         }
         Some(())
     }
+}
+
+/// Whether a journal row says something that a partition's checkpoint does not.
+fn is_news(covered: &Covered, id: PartitionId, number: u64) -> bool {
+    covered.get(&id).is_none_or(|first| number >= *first)
 }
