@@ -4,7 +4,7 @@
 //! Check: after healing and quiet no disk holds, and no read shows, a value that an acknowledged
 //! delete covers. Nor does a strict read amid the faults whose r and the copies that the delete's
 //! receipt named are together more than N, asked after the delete was acknowledged: one of those it
-//! asked had the tombstone, or has collected it. Copies on fallbacks do not count, nor do keys with a
+//! asked had the tombstone, or has collected it. Copies on fallbacks and lost disks do not count, nor do keys with a
 //! damaged row, `buffered` ones after a power loss, or what came before a disk was set back. Exempt are writes minted more than once
 //! ([`one_version_per_put`](super::one_version_per_put)), keys with a damaged row of which every
 //! copy of the delete may have been in the budget, and deletes whose every copy a power loss or a
@@ -65,6 +65,7 @@ fn meets(evidence: &Evidence, read: &Read, delete: &Write) -> bool {
         && !facts.last_write_wins
         && facts.damaged_rows == 0
         && copies + usize::from(read.r) > facts.replicas.len()
+        && !evidence.replicas_may_have_lost(delete, *receipt)
         && delete.ended.is_some_and(|ended| ended < read.invoked)
         && (synced || evidence.power_losses.is_empty())
         && !evidence.rollbacks.iter().any(|(at, _)| *at >= delete.invoked)
