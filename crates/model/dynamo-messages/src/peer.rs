@@ -121,6 +121,8 @@ pub enum PeerMessage {
     KnownCheckpoints {
         /// At most as many partitions as a message has reports.
         known: Vec<(PartitionId, Vec<CheckpointName>)>,
+        /// Of these the sender has not heard by what the receiver knows it, and wants to.
+        wanted: Vec<PartitionId>,
     },
     /// Find in which records we differ, and exchange them.
     Repair(RepairMessage),

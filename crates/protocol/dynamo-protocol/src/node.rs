@@ -454,7 +454,9 @@ impl Node {
                 self.reports_received(from, number, reports);
             }
             PeerMessage::ClockReportsStored { number } => self.reports_confirmed(from, number),
-            PeerMessage::KnownCheckpoints { known } => self.known_checkpoints_received(from, known),
+            PeerMessage::KnownCheckpoints { known, wanted } => {
+                self.known_checkpoints_received(from, known, wanted);
+            }
             PeerMessage::Repair(message) => self.repair_received(from, message),
         }
     }

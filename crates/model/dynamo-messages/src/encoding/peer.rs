@@ -188,6 +188,7 @@ struct CheckpointWire {
 #[derive(Archive, Serialize)]
 struct KnownCheckpointsWire {
     known: Vec<KnownByWire>,
+    wanted: Vec<u16>,
 }
 
 #[derive(Archive, Serialize)]
@@ -343,7 +344,7 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head = Head::new(kind::CLOCK_REPORTS_STORED, hlc, 0);
             head.archive(&ClockReportsStoredWire { number: *number });
         }
-        PeerMessage::KnownCheckpoints { known } => {
+        PeerMessage::KnownCheckpoints { known, wanted } => {
             let known: Vec<KnownByWire> = known
                 .iter()
                 .map(|(partition, checkpoints)| KnownByWire {
@@ -351,9 +352,11 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
                     checkpoints: checkpoints_wire(checkpoints),
                 })
                 .collect();
-            let bytes = known.iter().map(|k| 16 + k.checkpoints.len() * 16).sum();
+            let wanted: Vec<u16> = wanted.iter().map(|partition| partition.0).collect();
+            let names: usize = known.iter().map(|k| 16 + k.checkpoints.len() * 16).sum();
+            let bytes = names + wanted.len() * 2;
             head = Head::new(kind::KNOWN_CHECKPOINTS, hlc, bytes);
-            head.archive(&KnownCheckpointsWire { known });
+            head.archive(&KnownCheckpointsWire { known, wanted });
         }
     }
     head.finish()
@@ -560,7 +563,10 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
                 let partition = PartitionId(known.partition.to_native());
                 Ok((partition, read_checkpoints(fields, &known.checkpoints)?))
             })?;
-            Ok(PeerMessage::KnownCheckpoints { known })
+            let wanted = fields.list("wanted", &wire.wanted, CLOCK_REPORTS_MAX, |partition| {
+                Ok(PartitionId(partition.to_native()))
+            })?;
+            Ok(PeerMessage::KnownCheckpoints { known, wanted })
         }
         kind if repair::is_repair(kind) => {
             Ok(PeerMessage::Repair(repair::decode(kind, body, frame)?))

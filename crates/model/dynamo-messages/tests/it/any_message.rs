@@ -394,7 +394,8 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
         (any::<u64>(), vec(report, 0..4))
             .prop_map(|(number, reports)| PeerMessage::ClockReports { number, reports }),
         any::<u64>().prop_map(|number| PeerMessage::ClockReportsStored { number }),
-        vec(known, 0..4).prop_map(|known| PeerMessage::KnownCheckpoints { known }),
+        (vec(known, 0..4), vec(any::<u16>().prop_map(PartitionId), 0..4))
+            .prop_map(|(known, wanted)| PeerMessage::KnownCheckpoints { known, wanted }),
     ]
 }
 

@@ -177,6 +177,7 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             "known_checkpoints",
             PeerMessage::KnownCheckpoints {
                 known: vec![(PartitionId(513), vec![checkpoint()]), (PartitionId(0), vec![])],
+                wanted: vec![PartitionId(514)],
             },
         ),
         ("clock_reports_stored", PeerMessage::ClockReportsStored { number: 17 }),

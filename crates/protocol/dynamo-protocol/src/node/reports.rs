@@ -60,22 +60,29 @@ impl Node {
     /// A member connected: it may be another process, that has heard nothing.
     pub(super) fn report_all(&mut self, node: NodeId) {
         let shared = self.replica.shared_with(node);
-        let known = shared.iter().map(|id| (*id, self.replica.checkpoints_of(*id, node)));
-        // Also where it is none: until all have said so, the member reports to nobody.
-        let known: Vec<_> = known.collect();
-        for known in known.chunks(REPORTS_PER_MESSAGE) {
-            self.send_known_checkpoints(node, known.to_vec());
-        }
+        self.tell_known_checkpoints(node, &shared);
         self.reports.unconfirmed.insert(node, shared.into_iter().collect());
         self.reports.due = true;
     }
 
-    fn send_known_checkpoints(
-        &mut self,
-        node: NodeId,
-        known: Vec<(PartitionId, Vec<CheckpointName>)>,
-    ) {
-        self.send(node, Lane::Background, PeerMessage::KnownCheckpoints { known });
+    /// Says by which checkpoints a member is known here. Also where it is none: until all have said
+    /// so, the member reports to nobody.
+    fn tell_known_checkpoints(&mut self, node: NodeId, partitions: &[PartitionId]) {
+        for some in partitions.chunks(REPORTS_PER_MESSAGE) {
+            let known = some.iter().map(|id| (*id, self.replica.checkpoints_of(*id, node)));
+            let (known, wanted) = (known.collect(), Vec::new());
+            self.send(node, Lane::Background, PeerMessage::KnownCheckpoints { known, wanted });
+        }
+    }
+
+    /// Asks members that have not said by what they know this node: what they said was lost.
+    fn ask_known_checkpoints(&mut self) {
+        for node in self.connected_members() {
+            for wanted in self.replica.not_met(node).chunks(REPORTS_PER_MESSAGE) {
+                let (known, wanted) = (Vec::new(), wanted.to_vec());
+                self.send(node, Lane::Background, PeerMessage::KnownCheckpoints { known, wanted });
+            }
+        }
     }
 
     /// A member's link is gone, and with it what was under way.
@@ -88,6 +95,7 @@ impl Node {
     pub(super) fn resend_reports(&mut self) {
         self.reports.sent.clear();
         self.reports.due = true;
+        self.ask_known_checkpoints();
     }
 
     /// Sends what is due, unless the member still has to confirm something.
@@ -144,7 +152,12 @@ impl Node {
         &mut self,
         from: NodeId,
         known: Vec<(PartitionId, Vec<CheckpointName>)>,
+        wanted: Vec<PartitionId>,
     ) {
+        let shared = |id: &PartitionId| self.is_shared(*id, from);
+        let (wanted, strange): (Vec<_>, Vec<_>) = wanted.into_iter().partition(shared);
+        self.counters.messages_refused += strange.len() as u64;
+        self.tell_known_checkpoints(from, &wanted);
         for (id, checkpoints) in known {
             if self.is_shared(id, from) {
                 self.known_by(from, id, &checkpoints);
@@ -211,12 +224,12 @@ impl Node {
             match self.replica.judge_report(from, &report) {
                 ReportVerdict::News => news.push(report),
                 ReportVerdict::Overtaken => self.counters.reports_overtaken += 1,
-                ReportVerdict::NotMet => not_met.push((id, self.replica.checkpoints_of(id, from))),
+                ReportVerdict::NotMet => not_met.push(id),
             }
         }
         let all_met = not_met.is_empty();
         if !all_met {
-            self.send_known_checkpoints(from, not_met);
+            self.tell_known_checkpoints(from, &not_met);
         }
         if news.is_empty() {
             if all_met {

@@ -48,6 +48,12 @@ impl Replica {
         Some(ClockReport { partition: id, checkpoint: durable.checkpoint, after, dots })
     }
 
+    /// Partitions of which this member has not said by what it knows this node.
+    pub(crate) fn not_met(&self, member: NodeId) -> Vec<PartitionId> {
+        let shared = self.partitions.iter().filter(|(_, p)| p.others.contains(&member));
+        shared.filter(|(_, p)| !p.met.contains_key(&member)).map(|(id, _)| id).collect()
+    }
+
     /// Whether that is still what this node has to report.
     pub(crate) fn is_reported(&self, report: &ClockReport) -> bool {
         let durable = self.partitions.get(report.partition).and_then(|p| p.durable.as_ref());
