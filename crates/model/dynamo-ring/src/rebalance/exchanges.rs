@@ -4,6 +4,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use dynamo_types::Replication;
+
 use super::table::Table;
 
 /// The three costs of an exchange: -1, 0 and 1 copies to fetch.
@@ -51,17 +53,40 @@ impl Exchanges {
         let places = table.row(row);
         for (place, leaving) in places.iter().enumerate() {
             // Several vacancies of one row are one possibility.
-            if places[..place].contains(leaving) {
+            if !places[..place].contains(leaving) {
+                self.count_leaving(table, row, usize::from(*leaving), by);
+            }
+        }
+    }
+
+    /// All members but a few, whose zone is full or who know the row, enter at the same cost: those
+    /// are counted without a look at the row, which is most of the solver's work in tight zones.
+    fn count_leaving(&mut self, table: &Table<'_>, row: usize, leaving: usize, by: i32) {
+        let zones = table.zones();
+        let is_full = table.full_zones_without(row, leaving);
+        let place_of = |cost: i32| usize::try_from(cost + 1).expect("a cost is -1, 0 or 1");
+        let cost_of_new = place_of(table.cost_of_new(row, leaving));
+        let counts = &mut self.counts[leaving * self.member_count..][..self.member_count];
+        for (count, zone) in counts.iter_mut().zip(&zones.of_member) {
+            if !is_full.contains(zone) {
+                count[cost_of_new] = count[cost_of_new].wrapping_add_signed(by);
+            }
+        }
+        // Now those that know the row: its members cannot enter, and old ones return for less.
+        let known = table.row(row).iter().chain(table.row_before(row)).map(|m| usize::from(*m));
+        let mut seen = [usize::MAX; 2 * Replication::MAX as usize];
+        for (number, member) in known.enumerate() {
+            if member == table.vacant() || seen[..number].contains(&member) {
                 continue;
             }
-            let leaving = usize::from(*leaving);
-            for entering in 0..self.member_count {
-                if table.may_replace(row, leaving, entering) {
-                    let cost = usize::try_from(table.cost(row, leaving, entering) + 1);
-                    let cost = cost.expect("a cost is -1, 0 or 1");
-                    let count = &mut self.counts[leaving * self.member_count + entering][cost];
-                    *count = count.wrapping_add_signed(by);
-                }
+            seen[number] = member;
+            let count = &mut counts[member];
+            if !is_full.contains(&zones.of_member[member]) {
+                count[cost_of_new] = count[cost_of_new].wrapping_add_signed(-by);
+            }
+            if table.may_replace(row, leaving, member) {
+                let cost = place_of(table.cost(row, leaving, member));
+                count[cost] = count[cost].wrapping_add_signed(by);
             }
         }
     }

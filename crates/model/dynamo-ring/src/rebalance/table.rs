@@ -29,6 +29,19 @@ pub(super) struct Table<'a> {
     vacancies: u32,
 }
 
+/// Zones of one row that may not have more of it.
+#[derive(Debug)]
+pub(super) struct FullZones {
+    /// From the front; no zone has the number of those that are free.
+    zones: [usize; Replication::MAX as usize],
+}
+
+impl FullZones {
+    pub(super) fn contains(&self, zone: &usize) -> bool {
+        self.zones.contains(zone)
+    }
+}
+
 impl<'a> Table<'a> {
     pub(super) fn new(
         old: Option<&Layout>,
@@ -81,8 +94,24 @@ impl<'a> Table<'a> {
         &self.targets
     }
 
+    /// One copy less for one member, one more for another.
+    pub(super) fn shift_target(&mut self, from: usize, to: usize) {
+        self.targets[from] -= 1;
+        self.targets[to] += 1;
+    }
+
+    /// All rows, one after the other.
+    pub(super) fn places(&self) -> &[u16] {
+        &self.places
+    }
+
     pub(super) fn row_count(&self) -> usize {
         self.places.len() / self.width
+    }
+
+    /// N x Q.
+    pub(super) fn place_count(&self) -> usize {
+        self.places.len()
     }
 
     /// N.
@@ -101,10 +130,6 @@ impl<'a> Table<'a> {
     /// The number that stands for no member.
     pub(super) fn vacant(&self) -> usize {
         self.members.len()
-    }
-
-    pub(super) fn vacancy_count(&self) -> u32 {
-        self.vacancies
     }
 
     pub(super) fn row(&self, row: usize) -> &[u16] {
@@ -176,6 +201,27 @@ impl<'a> Table<'a> {
     pub(super) fn cost(&self, row: usize, leaving: usize, entering: usize) -> i32 {
         let undone = leaving != self.vacant() && !self.was_in(row, leaving);
         i32::from(!self.was_in(row, entering)) - i32::from(undone)
+    }
+
+    /// The same for a member that was not in the row before.
+    pub(super) fn cost_of_new(&self, row: usize, leaving: usize) -> i32 {
+        let undone = leaving != self.vacant() && !self.was_in(row, leaving);
+        1 - i32::from(undone)
+    }
+
+    /// The zones of which nobody may enter a row in this one's place.
+    pub(super) fn full_zones_without(&self, row: usize, leaving: usize) -> FullZones {
+        let mut full = FullZones { zones: [usize::MAX; Replication::MAX as usize] };
+        let others = self.row(row).iter().map(|m| usize::from(*m));
+        let others = others.filter(|m| *m != leaving && *m != self.vacant());
+        for zone in others.clone().map(|m| self.zones.of_member[m]) {
+            let count = others.clone().filter(|m| self.zones.of_member[*m] == zone).count();
+            if count >= self.zones.cap && !full.contains(&zone) {
+                let free = full.zones.iter_mut().find(|z| **z == usize::MAX);
+                *free.expect("a row has at most 7 zones") = zone;
+            }
+        }
+        full
     }
 
     /// How often the entering member already meets those that it would join in this row.

@@ -1,7 +1,9 @@
 //! The laws of placement, on random clusters and on long histories of joins and leaves.
 
+mod changes;
 mod fewest_moves;
 mod histories;
+mod named;
 
 use std::collections::BTreeMap;
 
@@ -229,15 +231,6 @@ fn two_hundred_nodes_are_placed_fairly() {
     let next = rebalance(Some(&plan.layout), &more, n(3), q(12)).unwrap();
     assert_lawful(&next, &more);
     assert_eq!((next.moved, next.lower_bound), (61, 61), "the joiner's share and nothing else");
-}
-
-#[test]
-fn n_distinct_nodes_incl_wraparound() {
-    // 16 partitions on 5 nodes: where a walk round the ring repeats nodes at its seam.
-    for nodes in 3..8 {
-        let members: Vec<_> = (1..=nodes).map(|i| member(i, 1, 0)).collect();
-        assert_lawful(&first_layout(&members, n(3), q(4)).unwrap(), &members);
-    }
 }
 
 /// The least and most that a survivor takes over of a lost node's partitions, as a multiple of its
