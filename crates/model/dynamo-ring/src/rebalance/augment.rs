@@ -18,7 +18,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::exchanges::Exchanges;
+use super::exchanges::{Exchanges, NONE};
 use super::shares::Share;
 use super::table::Table;
 use super::transfer::best_row;
@@ -30,15 +30,6 @@ enum Prefer {
     Cheap,
     /// Length alone.
     Short,
-}
-
-/// How a member was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Reached {
-    /// Copies that the chain up to here adds to those to fetch.
-    cost: i32,
-    length: usize,
-    from: usize,
 }
 
 /// Applies the chains that need no copy to be fetched: after members had to leave rows with a crowded
@@ -150,24 +141,26 @@ impl Chain {
 /// nothing to do, or if costs run in a circle, which only [`Prefer::Cheap`] can see.
 fn find_chains(ends: &Ends, exchanges: &Exchanges, prefer: Prefer) -> Vec<Chain> {
     let count = ends.takes.len();
-    let is_start = &ends.gives;
-    let mut best: Vec<Option<Reached>> = vec![None; count];
-    let mut active: Vec<usize> = (0..=count).filter(|i| is_start[*i]).collect();
+    // The cost of the best chain to each member, how long it is and who is before. A chain that
+    // begins at a member costs nothing up to there, and is only beaten by one that saves copies. A
+    // later one is longer, so it has to cost less.
+    let mut costs: Vec<i32> = vec![i32::MAX; count];
+    let mut ways: Vec<Option<(usize, usize)>> = vec![None; count];
+    for start in (0..count).filter(|i| ends.gives[*i]) {
+        costs[start] = 0;
+    }
+    let mut active: Vec<usize> = (0..=count).filter(|i| ends.gives[*i]).collect();
     for length in 1..=count {
+        let before = costs.clone();
         let mut improved = vec![false; count];
-        let before = best.clone();
         for leaving in active {
-            let so_far = before.get(leaving).copied().flatten().map_or(0, |r| r.cost);
-            for entering in 0..count {
-                let Some(cost) = exchanges.least_cost(leaving, entering) else { continue };
-                let cost = if prefer == Prefer::Cheap { so_far + cost } else { 0 };
-                // A chain that begins here anyway is only beaten by one that saves copies.
-                if is_start[entering] && cost >= 0 {
-                    continue;
-                }
-                let reached = Reached { cost, length, from: leaving };
-                if best[entering].is_none_or(|other| reached < other) {
-                    best[entering] = Some(reached);
+            // The vacancy, which nobody hands on to, is the only one without a cost.
+            let so_far = before.get(leaving).copied().unwrap_or(0);
+            for (entering, least) in exchanges.least_costs(leaving).iter().enumerate() {
+                let cost = if prefer == Prefer::Cheap { so_far + i32::from(*least) } else { 0 };
+                if cost < costs[entering] && *least != NONE {
+                    costs[entering] = cost;
+                    ways[entering] = Some((length, leaving));
                     improved[entering] = true;
                 }
             }
@@ -179,24 +172,24 @@ fn find_chains(ends: &Ends, exchanges: &Exchanges, prefer: Prefer) -> Vec<Chain>
     }
     let mut reached: Vec<_> = (0..count)
         .filter(|i| ends.takes[*i] > 0)
-        .filter_map(|i| best[i].map(|r| (r.cost, r.length, Reverse(ends.takes[i]), i)))
+        .filter_map(|i| ways[i].map(|(length, _)| (costs[i], length, Reverse(ends.takes[i]), i)))
         .collect();
     reached.sort_unstable();
     let least = reached.first().map(|(cost, ..)| *cost);
     reached
         .into_iter()
         .take_while(|(cost, ..)| Some(*cost) == least)
-        .map_while(|(cost, _, _, end)| Some(Chain { cost, steps: steps_to(end, &best)? }))
+        .map_while(|(cost, _, _, end)| Some(Chain { cost, steps: steps_to(end, &ways)? }))
         .collect()
 }
 
 /// The way to an end, the last step first; none if it runs in a circle.
-fn steps_to(end: usize, best: &[Option<Reached>]) -> Option<Vec<(usize, usize)>> {
+fn steps_to(end: usize, ways: &[Option<(usize, usize)>]) -> Option<Vec<(usize, usize)>> {
     let (mut steps, mut entering) = (Vec::new(), end);
-    while let Some(reached) = best.get(entering).copied().flatten() {
-        steps.push((reached.from, entering));
-        entering = reached.from;
-        if steps.len() > best.len() {
+    while let Some((_, leaving)) = ways.get(entering).copied().flatten() {
+        steps.push((leaving, entering));
+        entering = leaving;
+        if steps.len() > ways.len() {
             return None;
         }
     }

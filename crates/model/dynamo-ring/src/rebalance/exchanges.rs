@@ -16,24 +16,29 @@ const COSTS: usize = 3;
 pub(super) struct Exchanges {
     member_count: usize,
     counts: Vec<[u32; COSTS]>,
+    /// For each pair the least cost that some row allows, or [`NONE`]: what searches look at.
+    least: Vec<i8>,
 }
+
+/// No row allows the exchange.
+pub(super) const NONE: i8 = i8::MAX;
 
 impl Exchanges {
     pub(super) fn of(table: &Table<'_>) -> Self {
         let member_count = table.member_count();
         // The vacancy can leave, but not enter.
         let counts = vec![[0; COSTS]; (member_count + 1) * member_count];
-        let mut exchanges = Self { member_count, counts };
+        let mut exchanges = Self { member_count, counts, least: Vec::new() };
         for row in 0..table.row_count() {
             exchanges.count(table, row, 1);
         }
+        exchanges.least = exchanges.counts.iter().map(least_of).collect();
         exchanges
     }
 
-    /// The least cost at which `leaving` could hand a copy to `entering`.
-    pub(super) fn least_cost(&self, leaving: usize, entering: usize) -> Option<i32> {
-        let counts = &self.counts[leaving * self.member_count + entering];
-        [-1, 0, 1].into_iter().zip(counts).find(|(_, count)| **count > 0).map(|(cost, _)| cost)
+    /// The least cost at which `leaving` could hand a copy to each member, [`NONE`] if it cannot.
+    pub(super) fn least_costs(&self, leaving: usize) -> &[i8] {
+        &self.least[leaving * self.member_count..][..self.member_count]
     }
 
     /// Makes an exchange in the table and keeps the counts true.
@@ -45,8 +50,19 @@ impl Exchanges {
         entering: usize,
     ) {
         self.count(table, row, -1);
+        self.look_again(table.row(row));
         table.replace(row, leaving, entering);
         self.count(table, row, 1);
+        self.look_again(table.row(row));
+    }
+
+    fn look_again(&mut self, leaving: &[u16]) {
+        for leaving in leaving.iter().map(|m| usize::from(*m) * self.member_count) {
+            let pairs = leaving..leaving + self.member_count;
+            for (least, counts) in self.least[pairs.clone()].iter_mut().zip(&self.counts[pairs]) {
+                *least = least_of(counts);
+            }
+        }
     }
 
     fn count(&mut self, table: &Table<'_>, row: usize, by: i32) {
@@ -89,5 +105,14 @@ impl Exchanges {
                 count[cost] = count[cost].wrapping_add_signed(by);
             }
         }
+    }
+}
+
+fn least_of(counts: &[u32; COSTS]) -> i8 {
+    match counts {
+        [0, 0, 0] => NONE,
+        [0, 0, _] => 1,
+        [0, ..] => 0,
+        _ => -1,
     }
 }

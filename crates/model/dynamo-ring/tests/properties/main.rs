@@ -269,6 +269,28 @@ fn the_load_of_a_lost_node_spreads_over_all_others() {
     assert!(least > 0.4 && most < 2.0, "a survivor takes {least} to {most} of its part");
 }
 
+/// Whoever is lost, all others share its load, also when the cluster grew node by node.
+#[test]
+fn in_a_grown_cluster_all_nodes_meet_all_others() {
+    let members: Vec<_> = (1..=12).map(|i| member(i, 1, 0)).collect();
+    let mut layout = first_layout(&members[..3], n(3), q(12)).unwrap().layout;
+    for count in 4..=12 {
+        layout = rebalance(Some(&layout), &members[..count], n(3), q(12)).unwrap().layout;
+    }
+    let mut together: BTreeMap<(NodeId, NodeId), u32> = BTreeMap::new();
+    for (_, set) in layout.iter() {
+        for (a, b) in set.iter().flat_map(|a| set.iter().map(move |b| (a, b))) {
+            *together.entry((a, b)).or_default() += u32::from(a < b);
+        }
+    }
+    let counts: Vec<_> = together.iter().filter(|((a, b), _)| a < b).map(|(_, c)| *c).collect();
+    let mean = f64::from(3 * (1 << 12)) / 66.0;
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert_eq!(counts.len(), 66, "all pairs");
+    // Copies that stay keep their company, so growth is less even than a first layout.
+    assert!(f64::from(*least) > 0.6 * mean && f64::from(*most) < 1.5 * mean, "{counts:?}");
+}
+
 #[test]
 fn members_that_cannot_be_placed_are_refused() {
     let (one, two, three) = (member(1, 1, 0), member(2, 1, 0), member(3, 1, 0));
