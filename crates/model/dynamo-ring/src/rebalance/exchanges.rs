@@ -18,6 +18,8 @@ pub(super) struct Exchanges {
     counts: Vec<[u32; COSTS]>,
     /// For each pair the least cost that some row allows, or [`NONE`]: what searches look at.
     least: Vec<i8>,
+    /// Room to note the full zones of one row in.
+    is_full: Vec<bool>,
 }
 
 /// No row allows the exchange.
@@ -28,7 +30,12 @@ impl Exchanges {
         let member_count = table.member_count();
         // The vacancy can leave, but not enter.
         let counts = vec![[0; COSTS]; (member_count + 1) * member_count];
-        let mut exchanges = Self { member_count, counts, least: Vec::new() };
+        let mut exchanges = Self {
+            member_count,
+            counts,
+            least: Vec::new(),
+            is_full: vec![false; table.zones().count()],
+        };
         for row in 0..table.row_count() {
             exchanges.count(table, row, 1);
         }
@@ -79,12 +86,16 @@ impl Exchanges {
     /// are counted without a look at the row, which is most of the solver's work in tight zones.
     fn count_leaving(&mut self, table: &Table<'_>, row: usize, leaving: usize, by: i32) {
         let zones = table.zones();
-        let is_full = table.full_zones_without(row, leaving);
+        self.is_full.fill(false);
+        for zone in table.full_zones_without(row, leaving) {
+            self.is_full[zone] = true;
+        }
+        let is_full = &self.is_full;
         let place_of = |cost: i32| usize::try_from(cost + 1).expect("a cost is -1, 0 or 1");
         let cost_of_new = place_of(table.cost_of_new(row, leaving));
         let counts = &mut self.counts[leaving * self.member_count..][..self.member_count];
         for (count, zone) in counts.iter_mut().zip(&zones.of_member) {
-            if !is_full.contains(zone) {
+            if !is_full[*zone] {
                 count[cost_of_new] = count[cost_of_new].wrapping_add_signed(by);
             }
         }
@@ -97,7 +108,7 @@ impl Exchanges {
             }
             seen[number] = member;
             let count = &mut counts[member];
-            if !is_full.contains(&zones.of_member[member]) {
+            if !is_full[zones.of_member[member]] {
                 count[cost_of_new] = count[cost_of_new].wrapping_add_signed(-by);
             }
             if table.may_replace(row, leaving, member) {

@@ -173,7 +173,6 @@ impl<'a> Change<'a> {
         // asks of those whose zone is not full there.
         let mut within: Vec<Vec<(i32, usize)>> = vec![Vec::new(); zones.count()];
         let mut across: Vec<(i32, usize)> = Vec::with_capacity(self.before.len());
-        let mut full_in = vec![0; zones.count()];
         for (row, before) in self.before.iter().enumerate() {
             let members = row_of(row);
             let worth = |m: &u16| prices[usize::from(*m)] - i32::from(!before.contains(m));
@@ -187,7 +186,6 @@ impl<'a> Change<'a> {
                 let zone = zones.of_member[usize::from(*member)];
                 let is_full = of_zone(members, zone) >= zones.cap;
                 if is_full && of_zone(&members[..place], zone) == 0 {
-                    full_in[zone] += 1;
                     within[zone].push((least_of(zone).expect("it has a member here"), row));
                 }
             }
@@ -202,13 +200,17 @@ impl<'a> Change<'a> {
         }
         across.sort_unstable();
         within.iter_mut().for_each(|limits| limits.sort_unstable());
+        let is_open = |row: usize, zone: usize| of_zone(row_of(row), zone) < zones.cap;
+        let open_from: Vec<usize> = (0..zones.count())
+            .map(|zone| across.iter().position(|(_, row)| is_open(*row, zone)))
+            .map(|first| first.unwrap_or(across.len()))
+            .collect();
         for (member, own) in limits.iter_mut().enumerate() {
             let zone = zones.of_member[member];
             let is_out = |row: usize| !row_of(row).contains(&super::table::number(member));
             let inside = within[zone].iter().find(|(_, row)| is_out(*row));
-            let open = |row: usize| of_zone(row_of(row), zone) < zones.cap;
-            let mut outside = across.iter().filter(|_| full_in[zone] < self.before.len());
-            let outside = outside.find(|(_, row)| is_out(*row) && open(*row));
+            let mut outside = across[open_from[zone]..].iter();
+            let outside = outside.find(|(_, row)| is_out(*row) && is_open(*row, zone));
             for (limit, _) in [inside, outside].into_iter().flatten() {
                 *own = (limit + 1).min(*own);
             }

@@ -29,19 +29,6 @@ pub(super) struct Table<'a> {
     vacancies: u32,
 }
 
-/// Zones of one row that may not have more of it.
-#[derive(Debug)]
-pub(super) struct FullZones {
-    /// From the front; no zone has the number of those that are free.
-    zones: [usize; Replication::MAX as usize],
-}
-
-impl FullZones {
-    pub(super) fn contains(&self, zone: &usize) -> bool {
-        self.zones.contains(zone)
-    }
-}
-
 impl<'a> Table<'a> {
     pub(super) fn new(
         old: Option<&Layout>,
@@ -209,19 +196,18 @@ impl<'a> Table<'a> {
         1 - i32::from(undone)
     }
 
-    /// The zones of which nobody may enter a row in this one's place.
-    pub(super) fn full_zones_without(&self, row: usize, leaving: usize) -> FullZones {
-        let mut full = FullZones { zones: [usize::MAX; Replication::MAX as usize] };
+    /// The zones of which nobody may enter a row in this one's place; some more than once.
+    pub(super) fn full_zones_without(
+        &self,
+        row: usize,
+        leaving: usize,
+    ) -> impl Iterator<Item = usize> {
         let others = self.row(row).iter().map(|m| usize::from(*m));
-        let others = others.filter(|m| *m != leaving && *m != self.vacant());
-        for zone in others.clone().map(|m| self.zones.of_member[m]) {
-            let count = others.clone().filter(|m| self.zones.of_member[*m] == zone).count();
-            if count >= self.zones.cap && !full.contains(&zone) {
-                let free = full.zones.iter_mut().find(|z| **z == usize::MAX);
-                *free.expect("a row has at most 7 zones") = zone;
-            }
-        }
-        full
+        let others = others.filter(move |m| *m != leaving && *m != self.vacant());
+        let zones = others.map(|m| self.zones.of_member[m]);
+        let all = zones.clone();
+        zones
+            .filter(move |zone| all.clone().filter(|other| other == zone).count() >= self.zones.cap)
     }
 
     /// How often the entering member already meets those that it would join in this row.
