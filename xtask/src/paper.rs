@@ -1,6 +1,6 @@
 //! `cargo xtask paper`: the paper's experiments again, into docs/paper.
 //!
-//! They are compiled optimised, since some place a thousand nodes; each takes a minute at most.
+//! They are compiled optimised, since some place a thousand nodes; the longer one takes a few minutes.
 
 use std::path::PathBuf;
 

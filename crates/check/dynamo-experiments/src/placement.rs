@@ -114,10 +114,15 @@ fn plan_all(partitions: u32, nodes: u64, weights: &'static str, rows: &mut Vec<R
     regrouped.iter_mut().skip(1).step_by(10).for_each(|m| m.zone = zone(0));
     let (q, n) = (PartitionCount::new(partitions)?, Replication::new(REPLICAS)?);
     let mut plan_one = |old: Option<&Layout>, change, members: &[RingMember]| -> Result<Plan> {
-        let (plan, planning) = timed(|| match old {
+        let solve = || match old {
             None => first_layout(members, n, q),
             Some(old) => rebalance(Some(old), members, n, q),
-        });
+        };
+        let (plan, mut planning) = timed(solve);
+        // The best of three: what else the machine does is not what is measured.
+        for _ in 1..3 {
+            planning = planning.min(timed(solve).1);
+        }
         let plan = plan?;
         let (moved, lower_bound) = (plan.moved, plan.lower_bound);
         let busiest = busiest(&plan, members);
