@@ -3,7 +3,7 @@
 //! Depends on none of the project's crates, so that it builds in seconds and works while they do
 //! not compile. This file is the table of contents; each subcommand is the file of its name:
 //! [`setup`], [`test`], [`ci`], [`fix`], [`tidy`], [`model`], [`simulate`] (with `replay`),
-//! [`chaos`], [`cluster`], [`bench`].
+//! [`chaos`], [`cluster`], [`bench`], [`paper`].
 //! Beneath them: [`workspace`] finds the tree and runs Cargo, [`clock`] waits on conditions,
 //! [`console`] prints.
 
@@ -15,6 +15,7 @@ mod cluster;
 mod console;
 mod fix;
 mod model;
+mod paper;
 mod setup;
 mod simulate;
 mod test;
@@ -58,6 +59,8 @@ enum Task {
     Cluster(cluster::Options),
     /// Measure a local cluster of three nodes: the rows of docs/PERFORMANCE.md.
     Bench(bench::Options),
+    /// Make the paper's experiments again: the files of docs/paper.
+    Paper(paper::Options),
 }
 
 /// What this program understands.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&workspace, &options),
         Task::Cluster(options) => cluster::run(&workspace, options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Paper(options) => paper::run(&workspace, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,8 +33,9 @@ fn unknown_word<'text>(program: &Command, call: &'text str) -> Option<&'text str
     let (mut command, mut at) = (program, 0);
     while command.has_subcommands() {
         let rest = &call[at..];
-        let length = rest.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(rest.len());
-        if length == 0 {
+        let is_part = |c: char| c.is_ascii_lowercase() || c == '-';
+        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        if length == 0 || rest.starts_with('-') {
             return None;
         }
         match command.find_subcommand(&rest[..length]) {
@@ -64,8 +65,16 @@ mod tests {
 
     #[test]
     fn calls_that_exist_may_be_written_in_part_or_with_their_arguments() {
-        for call in ["setup", "simulate --seed 1", "cluster", "cluster kill 2", "help", "cluster …"]
-        {
+        for call in [
+            "setup",
+            "simulate --seed 1",
+            "cluster",
+            "cluster kill 2",
+            "help",
+            "cluster …",
+            "cluster --help",
+            "paper ring-scale --seed 1",
+        ] {
             assert_eq!(messages(call), [""; 0], "{call}");
         }
     }
@@ -77,5 +86,6 @@ mod tests {
         };
         assert_eq!(messages("deploy now"), unknown("deploy"));
         assert_eq!(messages("cluster explode 2"), unknown("cluster explode"));
+        assert_eq!(messages("paper ring-size"), unknown("paper ring-size"));
     }
 }

@@ -42,7 +42,7 @@ const ALL: &[&[&str]] = &[
     &["dynamo-node", "dynamo-cli", "dynamo-checker", "dynamo-simulator", "dynamo-chaos"],
 ];
 
-const TABLE: [Row; 18] = [
+const TABLE: [Row; 19] = [
     row("model", "dynamo-types", &[]),
     row("model", "dynamo-ring", &[TYPES]),
     row("model", "dynamo-versioning", &[TYPES]),
@@ -63,6 +63,8 @@ const TABLE: [Row; 18] = [
     row("check", "dynamo-simulator", ALL),
     row("check", "dynamo-chaos", ALL),
     row("check", "dynamo-bench", ALL),
+    // Experiments on placement and gossip run no cluster.
+    row("check", "dynamo-experiments", &[MODEL, MACHINES]),
 ];
 
 /// Layers from the bottom up: the tests of a crate may use its own layer and what is below it.

@@ -6,7 +6,8 @@
 //! one hash tree instead of N. A [`Layout`] is the table of those sets.
 //!
 //! Reading order: [`member`] (who can hold replicas), [`replica_set`], [`layout`],
-//! [`mod@rebalance`] (the solver that turns one layout into the next), [`fallback`] (who stands in).
+//! [`mod@rebalance`] (the solver that turns one layout into the next), [`preview`] (what that means
+//! for an operator), [`fallback`] (who stands in).
 //!
 //! **Not here:** who the members are and what state they are in (`dynamo-membership`), how a
 //! partition moves from one set to the next, whether a node is alive. Everything here is a pure
@@ -20,6 +21,7 @@ extern crate std;
 pub mod fallback;
 pub mod layout;
 pub mod member;
+pub mod preview;
 pub mod rebalance;
 pub mod replica_set;
 mod scatter;
@@ -27,5 +29,6 @@ mod scatter;
 pub use fallback::{fallbacks, preference_list};
 pub use layout::{Layout, LayoutError};
 pub use member::{RingMember, Zone};
+pub use preview::{NodeChange, Preview, Transfer};
 pub use rebalance::{Plan, RebalanceError, first_layout, rebalance};
 pub use replica_set::{ReplicaSet, ReplicaSetError};

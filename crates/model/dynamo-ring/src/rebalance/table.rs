@@ -81,8 +81,24 @@ impl<'a> Table<'a> {
         &self.targets
     }
 
+    /// One copy less for one member, one more for another.
+    pub(super) fn shift_target(&mut self, from: usize, to: usize) {
+        self.targets[from] -= 1;
+        self.targets[to] += 1;
+    }
+
+    /// All rows, one after the other.
+    pub(super) fn places(&self) -> &[u16] {
+        &self.places
+    }
+
     pub(super) fn row_count(&self) -> usize {
         self.places.len() / self.width
+    }
+
+    /// N x Q.
+    pub(super) fn place_count(&self) -> usize {
+        self.places.len()
     }
 
     /// N.
@@ -101,10 +117,6 @@ impl<'a> Table<'a> {
     /// The number that stands for no member.
     pub(super) fn vacant(&self) -> usize {
         self.members.len()
-    }
-
-    pub(super) fn vacancy_count(&self) -> u32 {
-        self.vacancies
     }
 
     pub(super) fn row(&self, row: usize) -> &[u16] {
@@ -176,6 +188,26 @@ impl<'a> Table<'a> {
     pub(super) fn cost(&self, row: usize, leaving: usize, entering: usize) -> i32 {
         let undone = leaving != self.vacant() && !self.was_in(row, leaving);
         i32::from(!self.was_in(row, entering)) - i32::from(undone)
+    }
+
+    /// The same for a member that was not in the row before.
+    pub(super) fn cost_of_new(&self, row: usize, leaving: usize) -> i32 {
+        let undone = leaving != self.vacant() && !self.was_in(row, leaving);
+        1 - i32::from(undone)
+    }
+
+    /// The zones of which nobody may enter a row in this one's place; some more than once.
+    pub(super) fn full_zones_without(
+        &self,
+        row: usize,
+        leaving: usize,
+    ) -> impl Iterator<Item = usize> {
+        let others = self.row(row).iter().map(|m| usize::from(*m));
+        let others = others.filter(move |m| *m != leaving && *m != self.vacant());
+        let zones = others.map(|m| self.zones.of_member[m]);
+        let all = zones.clone();
+        zones
+            .filter(move |zone| all.clone().filter(|other| other == zone).count() >= self.zones.cap)
     }
 
     /// How often the entering member already meets those that it would join in this row.

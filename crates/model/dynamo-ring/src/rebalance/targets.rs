@@ -1,61 +1,32 @@
-//! How many copies each node should hold.
-//!
-//! The ideal is a share by weight, filled like water: a node is full at one copy of every
-//! partition, a zone at its cap in every partition, and what does not fit rises over the others. All
-//! shares are exact fractions: with `level = amount / weight`, a node's share is its weight times the
-//! level of its pool. The pool is the whole cluster, or the zone when that is full.
+//! How many copies each node will hold: its ideal share, rounded so that little moves.
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
+use super::shares::Share;
 use super::table::Table;
 use super::zones::Zones;
 use crate::member::RingMember;
 
-/// A node's ideal number of copies: `whole + rest / per`.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    whole: u32,
-    rest: u128,
-    per: u128,
-}
-
-impl Share {
-    fn of(weight: u32, level: Level) -> Self {
-        let product = u128::from(weight) * level.amount;
-        let whole = u32::try_from(product / level.weight).expect("a share is at most Q");
-        Self { whole, rest: product % level.weight, per: level.weight }
-    }
-
-    fn compare_rest(&self, other: &Self) -> Ordering {
-        (self.rest * other.per).cmp(&(other.rest * self.per))
-    }
-}
-
-/// Copies per weight: `amount / weight`. Amounts stay below 2^20 and weights below 2^44, so that the
-/// products compared here fit 128 bits with room.
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    amount: u128,
-    weight: u128,
-}
-
 /// The targets: each the floor or ceiling of the ideal share, together exactly N x Q. Where there is
 /// a choice, a node that holds more than its floor already gets the ceiling, because that moves
 /// nothing.
-pub(super) fn targets(members: &[RingMember], zones: &Zones, table: &Table<'_>) -> Vec<u32> {
+pub(super) fn targets(
+    members: &[RingMember],
+    zones: &Zones,
+    table: &Table<'_>,
+    shares: &[Share],
+) -> Vec<u32> {
     let rows = table.row_count();
-    let total = rows * table.width();
-    let shares = ideal_shares(members, zones, rows as u128, total as u128);
-    let mut targets: Vec<u32> = shares.iter().map(|share| share.whole).collect();
+    let total = table.place_count();
+    let mut targets: Vec<u32> = shares.iter().map(Share::floor).collect();
     let mut zone_totals = vec![0usize; zones.count()];
     for (target, zone) in targets.iter().zip(&zones.of_member) {
         zone_totals[*zone] += *target as usize;
     }
     let mut missing = total - zone_totals.iter().sum::<usize>();
 
-    let mut candidates: Vec<usize> = (0..members.len()).filter(|i| shares[*i].rest > 0).collect();
+    let mut candidates: Vec<usize> = (0..members.len()).filter(|i| shares[*i].has_rest()).collect();
     candidates.sort_by(|&a, &b| {
         let above = |i: usize| table.held(i) > targets[i];
         above(b)
@@ -73,71 +44,4 @@ pub(super) fn targets(members: &[RingMember], zones: &Zones, table: &Table<'_>) 
     }
     assert_eq!(missing, 0, "the ceilings of all shares hold all copies");
     targets
-}
-
-fn ideal_shares(members: &[RingMember], zones: &Zones, rows: u128, total: u128) -> Vec<Share> {
-    let everyone: Vec<usize> = (0..members.len()).collect();
-    let zone_max = rows * zones.cap as u128;
-    let mut full_zones = vec![false; zones.count()];
-    let mut shares = vec![Share { whole: 0, rest: 0, per: 1 }; members.len()];
-    // A full zone leaves more for the others, which may fill another one. The level only rises, so a
-    // zone that was full once stays full.
-    loop {
-        let open: Vec<usize> =
-            everyone.iter().copied().filter(|i| !full_zones[zones.of_member[*i]]).collect();
-        let in_full = full_zones.iter().filter(|full| **full).count() as u128 * zone_max;
-        let level = fill_nodes(members, &open, rows, total - in_full, &mut shares);
-        let Some(level) = level else { break };
-        let mut zone_totals = vec![0u128; zones.count()];
-        for &i in &open {
-            let wanted = u128::from(members[i].weight) * level.amount;
-            zone_totals[zones.of_member[i]] += wanted.min(rows * level.weight);
-        }
-        let newly_full: Vec<usize> = (0..zones.count())
-            .filter(|zone| !full_zones[*zone] && zone_totals[*zone] > zone_max * level.weight)
-            .collect();
-        if newly_full.is_empty() {
-            break;
-        }
-        for zone in newly_full {
-            full_zones[zone] = true;
-            let inside: Vec<usize> =
-                everyone.iter().copied().filter(|i| zones.of_member[*i] == zone).collect();
-            fill_nodes(members, &inside, rows, zone_max, &mut shares);
-        }
-    }
-    shares
-}
-
-/// Shares `amount` among some nodes by weight, none above `rows`. Returns the level of those that
-/// are not full, if there are any.
-fn fill_nodes(
-    members: &[RingMember],
-    nodes: &[usize],
-    rows: u128,
-    amount: u128,
-    shares: &mut [Share],
-) -> Option<Level> {
-    let mut open = nodes.to_vec();
-    let mut left = amount;
-    loop {
-        let weight: u128 = open.iter().map(|i| u128::from(members[*i].weight)).sum();
-        if weight == 0 {
-            return None;
-        }
-        let level = Level { amount: left, weight };
-        let is_full = |i: &usize| u128::from(members[*i].weight) * left >= rows * weight;
-        let (full, rest): (Vec<usize>, Vec<usize>) = open.iter().partition(|i| is_full(i));
-        if full.is_empty() {
-            for i in rest {
-                shares[i] = Share::of(members[i].weight, level);
-            }
-            return Some(level);
-        }
-        for i in &full {
-            shares[*i] = Share { whole: u32::try_from(rows).expect("Q"), rest: 0, per: 1 };
-        }
-        left -= full.len() as u128 * rows;
-        open = rest;
-    }
 }

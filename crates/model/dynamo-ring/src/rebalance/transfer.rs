@@ -72,22 +72,50 @@ pub(super) fn give_surplus(table: &mut Table<'_>) {
         let Some(entering) = neediest else { break };
         let mut donors: Vec<usize> = members.clone().filter(|i| table.surplus(*i) > 0).collect();
         donors.sort_by_key(|i| (Reverse(table.surplus(*i)), *i));
-        let transfer = donors
-            .into_iter()
-            .find_map(|leaving| best_row(table, leaving, entering).map(|row| (row, leaving)));
+        let transfer = donors.into_iter().find_map(|leaving| {
+            let wanted = table.surplus(leaving).min(table.deficit(entering));
+            let rows = best_rows(table, leaving, entering, wanted.div_ceil(LOOKS));
+            (!rows.is_empty()).then_some((leaving, rows))
+        });
         match transfer {
-            Some((row, leaving)) => table.replace(row, leaving, entering),
+            Some((leaving, rows)) => {
+                for row in rows {
+                    table.replace(row, leaving, entering);
+                }
+            }
             None => stuck[entering] = true,
         }
     }
 }
 
+/// One look at a donor's rows gives away this part of what it has to give. To look anew for each copy
+/// would take the square of its rows, seconds in a large ring on few nodes; to look once would bring
+/// together all that met least when it began.
+const LOOKS: u32 = 128;
+
+/// The rows in which the exchange costs least and brings least met members together, the best first.
+fn best_rows(table: &Table<'_>, leaving: usize, entering: usize, count: u32) -> Vec<usize> {
+    let legal = table.rows_of(leaving).filter(|row| table.may_replace(*row, leaving, entering));
+    let mut ranked: Vec<_> = legal.map(|row| (rank(table, row, leaving, entering), row)).collect();
+    let count = count as usize;
+    if count < ranked.len() {
+        ranked.select_nth_unstable(count);
+        ranked.truncate(count);
+    }
+    ranked.sort_unstable();
+    ranked.into_iter().map(|(_, row)| row).collect()
+}
+
 /// The row in which the exchange costs least and brings least met members together.
 pub(super) fn best_row(table: &Table<'_>, leaving: usize, entering: usize) -> Option<usize> {
-    table.rows_of(leaving).filter(|row| table.may_replace(*row, leaving, entering)).min_by_key(
-        |row| {
-            let cost = table.cost(*row, leaving, entering);
-            (cost, table.closeness(*row, leaving, entering), table.lot(*row, entering))
-        },
-    )
+    table
+        .rows_of(leaving)
+        .filter(|row| table.may_replace(*row, leaving, entering))
+        .min_by_key(|row| rank(table, *row, leaving, entering))
+}
+
+/// The less the better: copies to fetch, how often the members met, and a lot.
+fn rank(table: &Table<'_>, row: usize, leaving: usize, entering: usize) -> (i32, u32, u64) {
+    let cost = table.cost(row, leaving, entering);
+    (cost, table.closeness(row, leaving, entering), table.lot(row, entering))
 }

@@ -1,7 +1,9 @@
 //! The laws of placement, on random clusters and on long histories of joins and leaves.
 
+mod changes;
 mod fewest_moves;
 mod histories;
+mod named;
 
 use std::collections::BTreeMap;
 
@@ -231,15 +233,6 @@ fn two_hundred_nodes_are_placed_fairly() {
     assert_eq!((next.moved, next.lower_bound), (61, 61), "the joiner's share and nothing else");
 }
 
-#[test]
-fn n_distinct_nodes_incl_wraparound() {
-    // 16 partitions on 5 nodes: where a walk round the ring repeats nodes at its seam.
-    for nodes in 3..8 {
-        let members: Vec<_> = (1..=nodes).map(|i| member(i, 1, 0)).collect();
-        assert_lawful(&first_layout(&members, n(3), q(4)).unwrap(), &members);
-    }
-}
-
 /// The least and most that a survivor takes over of a lost node's partitions, as a multiple of its
 /// weight's part.
 fn spread(members: &[RingMember]) -> (f64, f64) {
@@ -274,6 +267,28 @@ fn the_load_of_a_lost_node_spreads_over_all_others() {
     let mixed: Vec<_> = (0..12).map(|i| member(i + 100, [1, 1, 2, 4][i as usize % 4], 0)).collect();
     let (least, most) = spread(&mixed);
     assert!(least > 0.4 && most < 2.0, "a survivor takes {least} to {most} of its part");
+}
+
+/// Whoever is lost, all others share its load, also when the cluster grew node by node.
+#[test]
+fn in_a_grown_cluster_all_nodes_meet_all_others() {
+    let members: Vec<_> = (1..=12).map(|i| member(i, 1, 0)).collect();
+    let mut layout = first_layout(&members[..3], n(3), q(12)).unwrap().layout;
+    for count in 4..=12 {
+        layout = rebalance(Some(&layout), &members[..count], n(3), q(12)).unwrap().layout;
+    }
+    let mut together: BTreeMap<(NodeId, NodeId), u32> = BTreeMap::new();
+    for (_, set) in layout.iter() {
+        for (a, b) in set.iter().flat_map(|a| set.iter().map(move |b| (a, b))) {
+            *together.entry((a, b)).or_default() += u32::from(a < b);
+        }
+    }
+    let counts: Vec<_> = together.iter().filter(|((a, b), _)| a < b).map(|(_, c)| *c).collect();
+    let mean = f64::from(3 * (1 << 12)) / 66.0;
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert_eq!(counts.len(), 66, "all pairs");
+    // Copies that stay keep their company, so growth is less even than a first layout.
+    assert!(f64::from(*least) > 0.6 * mean && f64::from(*most) < 1.5 * mean, "{counts:?}");
 }
 
 #[test]
