@@ -13,7 +13,7 @@ pub enum Finder {
     RepairTests,
     /// The model of dynamo-versioning, within 20,000 histories.
     Model,
-    /// A test of dynamo-protocol that holds single messages back.
+    /// A test of dynamo-protocol that holds single messages back or exchanges a disk.
     MachineTests,
     /// A scripted history of the simulator: it takes a coincidence that random runs do not meet.
     Scripts,
@@ -78,7 +78,7 @@ planted_bugs! {
     /// A clock report that was overtaken by a later one takes its place.
     OvertakenReportCounts = "overtaken_report_counts" by MachineTests,
     /// A node whose disk was set back does not compare checkpoints.
-    RollbackUnnoticed = "rollback_unnoticed" by Simulator,
+    RollbackUnnoticed = "rollback_unnoticed" by MachineTests,
     /// A replica that lost something goes on as if it were complete.
     DamageLeavesComplete = "damage_leaves_complete" by Simulator,
     /// Clocks are joined after an exchange that left something out.

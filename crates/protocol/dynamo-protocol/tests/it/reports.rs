@@ -31,7 +31,7 @@ pub(crate) fn a_report_that_was_overtaken_does_not_count() {
 
 /// A value was deleted and the delete collected everywhere when a disk goes back to before that.
 #[test]
-fn history_11_a_disk_that_was_set_back_is_noticed_and_filled_again() {
+pub(crate) fn history_11_a_disk_that_was_set_back_is_noticed_and_filled_again() {
     let mut cluster = Cluster::new(3, 3);
     let context = cluster.put(node(1), "gone", "old", "");
     cluster.pass(LONG);
