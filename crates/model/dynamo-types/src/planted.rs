@@ -111,8 +111,8 @@ planted_bugs! {
     DownStaysDown = "down_stays_down" by Simulator,
     /// A move is decided by the votes of the next set.
     NextSetVotes = "next_set_votes" by RegisterModel,
-    /// A node votes for a ballot that it left in between, or after a higher promise.
-    VotesWithoutStanding = "votes_without_standing" by RegisterModel,
+    /// A node votes for a ballot though it has promised a higher one.
+    VotesBelowPromise = "votes_below_promise" by RegisterModel,
     /// A request is taken from a coordinator that is behind.
     AcceptsOneStageBehind = "accepts_one_stage_behind" by RegisterModel,
     /// A joiner counts as filled when one member has filled it.

@@ -77,6 +77,7 @@ pub enum AcceptorEffect {
 
 /// Whether a request under some register is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is looked at once and never kept")]
 pub enum Admission {
     /// It is.
     Now,
@@ -268,13 +269,13 @@ impl Acceptor {
             && before.movement.map(|movement| movement.ballot) == ballot;
         if !stood_there {
             let from_below = before < shown.at(Stage::Fenced) && ballot > self.state.promised;
-            self.state.may_vote = from_below || planted(PlantedBug::VotesWithoutStanding);
+            self.state.may_vote = from_below;
         }
         self.state.promised = self.state.promised.max(ballot);
-        if let Memory::Abstains { through } = self.state.memory {
-            if shown.epoch.number > through {
-                self.state.memory = Memory::Whole;
-            }
+        if let Memory::Abstains { through } = self.state.memory
+            && shown.epoch.number > through
+        {
+            self.state.memory = Memory::Whole;
         }
         self.store();
     }
@@ -285,10 +286,19 @@ impl Acceptor {
         self.state.may_vote
             && register.epoch == shown.epoch
             && register.movement.is_some_and(|movement| movement.ballot == ballot)
-            && (self.state.promised == Some(ballot) || planted(PlantedBug::VotesWithoutStanding))
+            && self.state.promised == Some(ballot)
     }
 
     fn accept(&mut self, shown: &Register, ballot: Ballot) -> bool {
+        let register = &self.state.register;
+        if planted(PlantedBug::VotesBelowPromise)
+            && register.epoch == shown.epoch
+            && register.stage() == Some(Stage::Fenced)
+        {
+            self.state.register = shown.at(Stage::Synced);
+            self.store();
+            return true;
+        }
         let votes = self.stands_at(shown, ballot);
         if votes && self.state.register.stage() == Some(Stage::Fenced) {
             self.state.register = self.state.register.at(Stage::Synced);

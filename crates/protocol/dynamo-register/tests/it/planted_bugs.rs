@@ -3,7 +3,7 @@
 use dynamo_register::Goal;
 use dynamo_types::planted::{Finder, PlantedBug, plant};
 
-use crate::model::{Scope, broken, set};
+use crate::model::{Begun, Scope, broken, set};
 
 const MADE_MAX: usize = 3_000_000;
 
@@ -16,14 +16,29 @@ fn scope(bug: PlantedBug) -> Scope {
         ..Scope::two_plans()
     };
     match bug {
-        PlantedBug::NextSetVotes | PlantedBug::VotesWithoutStanding => {
+        PlantedBug::NextSetVotes | PlantedBug::VotesBelowPromise => {
             Scope { steps: 1, ..Scope::two_plans() }
         }
-        PlantedBug::ForgetfulVotesOnceTold => {
-            Scope { steps: 1, restarts: 1, rollback: true, ..Scope::three_nodes() }
-        }
+        PlantedBug::ForgetfulVotesOnceTold => Scope {
+            steps: 1,
+            restarts: 1,
+            rollback: true,
+            begun: Begun::Steps,
+            ..Scope::three_nodes()
+        },
         PlantedBug::ReadsSwitchWhenSynced => {
-            Scope { requests: true, steps: 1, ..Scope::two_plans() }
+            // The cancellation must outrank the plan that one member votes for.
+            let first = requests.first();
+            let orders = [[0, 1, 3], [0, 3, 1], [1, 0, 3], [1, 3, 0], [3, 0, 1], [3, 1, 0]];
+            let cancelled = first.propose(1, first.current).unwrap();
+            let plans = orders.map(|order| set(&order));
+            let mut plans = plans.into_iter();
+            let plan = plans.find(|plan| first.propose(1, *plan).unwrap() < cancelled).unwrap();
+            Scope {
+                goals: vec![Goal::Move(plan), Goal::Cancel],
+                begun: Begun::FirstSynced,
+                ..requests
+            }
         }
         _ => requests,
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use dynamo_register::{
-    Acceptor, AcceptorEffect, AcceptorState, Admission, Ballot, DriverEffect, Register, Vote,
-    requests,
+    Acceptor, AcceptorEffect, AcceptorState, Admission, Ballot, DriverEffect, Register, Request,
+    Vote, requests,
 };
 use dynamo_types::NodeId;
 
+use super::Scope;
 use super::cluster::{Action, Cluster, Coordinator, Member, Message};
-use super::{Mistake, Scope};
+use super::scope::Mistake;
 
 /// Drivers are no members here: their answers go to these.
 const DRIVERS: u64 = 100;
@@ -197,7 +198,7 @@ impl Cluster {
             }
             match driver.poll_effect() {
                 // Where no data is looked at, joiners have no part.
-                Some(DriverEffect::Send { to, .. })
+                Some(DriverEffect::Send { to, request: Request::Learn(_) })
                     if !scope.requests && !scope.current.contains(to) => {}
                 Some(DriverEffect::Send { to, request }) => {
                     Arc::make_mut(&mut self.network).insert(Message::ToNode {

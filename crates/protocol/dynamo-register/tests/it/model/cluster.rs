@@ -9,8 +9,8 @@ use dynamo_register::{
 use dynamo_ring::ReplicaSet;
 use dynamo_types::NodeId;
 
-use super::scope::RESTARTS;
-use super::{Mistake, Scope};
+use super::Scope;
+use super::scope::{Begun, Mistake, RESTARTS};
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ impl Cluster {
             Member { acceptor, disk, storing: None, has_version: false }
         };
         let mover = |goal: &_| Mover { driver: Driver::new(first, *goal), steps_left: scope.steps };
-        Self {
+        let mut cluster = Self {
             members: (0..scope.nodes).map(member).map(Arc::new).collect(),
             movers: scope.goals.iter().map(mover).map(Arc::new).collect(),
             network: Arc::default(),
@@ -112,6 +112,26 @@ impl Cluster {
             copied: BTreeSet::new(),
             put: Coordinator { view: first, answered: BTreeSet::new() },
             get: None,
+        };
+        if scope.begun != Begun::Nothing {
+            cluster.begin(scope);
+        }
+        cluster
+    }
+
+    fn begin(&mut self, scope: &Scope) {
+        for number in (0..).take(scope.goals.len()) {
+            assert!(self.act(scope, Action::Step(number)));
+        }
+        if scope.begun == Begun::FirstSynced {
+            for message in self.network.as_ref().clone() {
+                if matches!(message, Message::ToNode { to: NodeId(0 | 1), driver: 0, .. }) {
+                    self.act(scope, Action::Deliver(message));
+                }
+            }
+            while let Some(copy) = self.copies(scope).pop() {
+                assert!(self.act(scope, copy));
+            }
         }
     }
 

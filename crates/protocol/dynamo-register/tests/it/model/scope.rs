@@ -13,6 +13,17 @@ pub(crate) enum Mistake {
     CopiesBeforeFence,
 }
 
+/// Where a walk begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// At rest.
+    Nothing,
+    /// Every driver has taken its first step.
+    Steps,
+    /// Nodes 0 and 1 have also promised what the first driver asks, and its joiners have copied.
+    FirstSynced,
+}
+
 /// The bounds of one check.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
@@ -30,6 +41,8 @@ pub(crate) struct Scope {
     /// Whether there is a put and a get.
     pub(crate) requests: bool,
     pub(crate) mistake: Option<Mistake>,
+    /// How much has happened where the walk begins, so that it reaches what takes long.
+    pub(crate) begun: Begun,
 }
 
 /// The node that may restart.
@@ -75,6 +88,7 @@ impl Scope {
             rollback: false,
             requests: false,
             mistake: None,
+            begun: Begun::Nothing,
         }
     }
 
