@@ -58,7 +58,8 @@ pub(crate) fn broken(name: &str, scope: Scope, states_max: usize) -> Option<(&'s
         .spawn_bfs()
         .join();
     let (unique, made) = (checker.unique_state_count(), checker.state_count());
-    let all = if made < states_max { "all" } else { "the first" };
+    let is_all = made < states_max && checker.is_done() && checker.discoveries().len() == 1;
+    let all = if is_all { "all" } else { "the first" };
     println!("{name}: {all} {unique} states, {made} made, depth {}", checker.max_depth());
     let discoveries = checker.discoveries();
     let is_wished = |name: &&str| *name == properties::COMMITTED;
