@@ -97,7 +97,7 @@ fn planted_bugs(workspace: &Workspace) -> Result<()> {
         ..SimulateOptions::default()
     };
     simulate::run(workspace, &options)?;
-    for package in ["dynamo-repair", "dynamo-protocol", "dynamo-simulator"] {
+    for package in ["dynamo-repair", "dynamo-register", "dynamo-protocol", "dynamo-simulator"] {
         simulate::test_with_planted_bugs(workspace, package)?;
     }
     Ok(())

@@ -24,7 +24,8 @@ const fn row(
 const TYPES: &[&str] = &["dynamo-types"];
 const MODEL: &[&str] =
     &["dynamo-types", "dynamo-ring", "dynamo-versioning", "dynamo-merkle", "dynamo-messages"];
-const MACHINES: &[&str] = &["dynamo-membership", "dynamo-coordination", "dynamo-repair"];
+const MACHINES: &[&str] =
+    &["dynamo-membership", "dynamo-coordination", "dynamo-repair", "dynamo-register"];
 const PROTOCOL: &[&str] = &["dynamo-protocol"];
 const STORAGE: &[&str] = &["dynamo-storage"];
 const TRANSPORT: &[&str] = &["dynamo-transport"];
@@ -51,6 +52,7 @@ const TABLE: [Row; 19] = [
     row("protocol", "dynamo-membership", &[MODEL]),
     row("protocol", "dynamo-coordination", &[MODEL]),
     row("protocol", "dynamo-repair", &[MODEL]),
+    row("protocol", "dynamo-register", &[MODEL]),
     row("protocol", "dynamo-protocol", &[MODEL, MACHINES]),
     row("io", "dynamo-storage", &[]),
     row("io", "dynamo-transport", &[]),

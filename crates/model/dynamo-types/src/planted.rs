@@ -17,6 +17,8 @@ pub enum Finder {
     MachineTests,
     /// A scripted history of the simulator: it takes a coincidence that random runs do not meet.
     Scripts,
+    /// The model check of dynamo-register.
+    RegisterModel,
 }
 
 macro_rules! planted_bugs {
@@ -107,6 +109,20 @@ planted_bugs! {
     GossipKeepsOlderDetails = "gossip_keeps_older_details" by Simulator,
     /// Who was judged down stays so, though it refuted.
     DownStaysDown = "down_stays_down" by Simulator,
+    /// A move is decided by the votes of the next set.
+    NextSetVotes = "next_set_votes" by RegisterModel,
+    /// A node votes for a ballot though it has promised a higher one.
+    VotesBelowPromise = "votes_below_promise" by RegisterModel,
+    /// A request is taken from a coordinator that is behind.
+    AcceptsOneStageBehind = "accepts_one_stage_behind" by RegisterModel,
+    /// A joiner counts as filled when one member has filled it.
+    JoinsFromOneSource = "joins_from_one_source" by RegisterModel,
+    /// Gets ask the next set before it is decided.
+    ReadsSwitchWhenSynced = "reads_switch_when_synced" by RegisterModel,
+    /// A move counts as committed when one member knows the decision.
+    CommitsWhenOneRecorded = "commits_when_one_recorded" by RegisterModel,
+    /// A node that forgot its votes votes again in the same epoch, once a majority has told it.
+    ForgetfulVotesOnceTold = "forgetful_votes_once_told" by RegisterModel,
 }
 
 #[cfg(planted_bugs)]
