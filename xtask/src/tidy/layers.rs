@@ -43,7 +43,7 @@ const ALL: &[&[&str]] = &[
     &["dynamo-node", "dynamo-cli", "dynamo-checker", "dynamo-simulator", "dynamo-chaos"],
 ];
 
-const TABLE: [Row; 19] = [
+const TABLE: [Row; 20] = [
     row("model", "dynamo-types", &[]),
     row("model", "dynamo-ring", &[TYPES]),
     row("model", "dynamo-versioning", &[TYPES]),
