@@ -59,7 +59,7 @@ pub fn receive_delayed(stored: &mut StoredRecord, incoming: &Record, clock: &Dot
 /// Takes in a record from an exchange with a member of the same register. `sender` is the sender's
 /// clock, taken before its records. Does not advance the clock: the caller does, on `Stored`.
 ///
-/// If the sender has incorporated all that was collected here, whatever it still holds is alive, so
+/// If the sender has incorporated all that was collected here, or has joined that, whatever it still holds is alive, so
 /// its record merges normally; that heals silent loss. Else the record may be as old as any other
 /// delayed message.
 pub fn receive_state(
@@ -68,7 +68,12 @@ pub fn receive_state(
     clock: &DotClock,
     sender: &DotClock,
 ) -> Received {
-    let knows_all_collected = clock.horizon.is_subset_of(&sender.dots);
+    // Numbers that a member forgot when it was incomplete may be in horizons alone.
+    let knows_all_collected = clock.horizon.is_subset_of(&sender.dots) || {
+        let mut known = sender.dots.clone();
+        known.union_with(&sender.horizon);
+        clock.horizon.is_subset_of(&known)
+    };
     if !knows_all_collected && !planted(PlantedBug::StateWithoutHorizonTest) {
         return receive_delayed(stored, incoming, clock);
     }
