@@ -59,9 +59,9 @@ pub fn receive_delayed(stored: &mut StoredRecord, incoming: &Record, clock: &Dot
 /// Takes in a record from an exchange with a member of the same register. `sender` is the sender's
 /// clock, taken before its records. Does not advance the clock: the caller does, on `Stored`.
 ///
-/// If the sender has incorporated all that was collected here, or has joined that, whatever it still holds is alive, so
-/// its record merges normally; that heals silent loss. Else the record may be as old as any other
-/// delayed message.
+/// If the sender has incorporated all that was collected here, or has joined that, whatever it still
+/// holds is alive, so its record merges normally; that heals silent loss. Else the record may be as
+/// old as any other delayed message.
 pub fn receive_state(
     stored: &mut StoredRecord,
     incoming: &Record,

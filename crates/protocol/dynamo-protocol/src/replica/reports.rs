@@ -16,6 +16,7 @@ use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{CheckpointName, NodeId, PartitionId};
 use dynamo_versioning::DotSet;
 
+use super::partition::Durable;
 use super::{MetaTag, Replica, ReplicaEffect};
 use crate::counters::Counters;
 use crate::effect::{Column, StoreWrite};
@@ -64,7 +65,7 @@ impl Replica {
     pub(super) fn checkpoint_synced(
         &mut self,
         id: PartitionId,
-        durable: super::partition::Durable,
+        durable: Durable,
         incomplete: bool,
     ) {
         let partition = self.partitions.get_mut(id);
@@ -161,8 +162,7 @@ impl Replica {
         }
         let partition = self.partitions.get_mut(id);
         if !partition.is_complete() {
-            let room = KnownBy::CHECKPOINTS_MAX;
-            partition.changed |= add_names(&mut partition.adopted, names, room);
+            partition.changed |= add_names(&mut partition.adopted, names);
         }
         let before = partition.met.insert(from, names.to_vec());
         before.as_deref() != Some(names)
@@ -182,10 +182,9 @@ impl Replica {
         if !partition.is_complete() {
             for KnownBy { member, checkpoints } in known {
                 let third = *member != with && partition.others.contains(member);
-                let room = KnownBy::CHECKPOINTS_MAX;
                 if third {
                     let report = partition.reports.entry(*member).or_default();
-                    if add_names(&mut report.checkpoints, checkpoints, room) {
+                    if add_names(&mut report.checkpoints, checkpoints) {
                         changed.push(*member);
                     }
                 }
@@ -211,14 +210,14 @@ impl Replica {
 }
 
 /// Adds names that are not among these already. Whether there were any.
-fn add_names(to: &mut Vec<CheckpointName>, names: &[CheckpointName], room: usize) -> bool {
+fn add_names(to: &mut Vec<CheckpointName>, names: &[CheckpointName]) -> bool {
     let mut added = false;
     for name in names {
         if to.iter().any(|known| known.includes(*name)) {
             continue;
         }
         to.retain(|known| !name.includes(*known));
-        if to.len() < room {
+        if to.len() < KnownBy::CHECKPOINTS_MAX {
             to.push(*name);
             added = true;
         }
