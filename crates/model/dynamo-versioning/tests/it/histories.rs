@@ -388,3 +388,23 @@ fn each_piece_says_what_its_own_version_replaced_and_nothing_else() {
     assert_eq!(a.row.record.version(newer_left.dot).as_ref(), Some(&pieces[0]));
     assert_eq!(a.row.record.version(left.dot), None);
 }
+
+/// Both were incomplete, and what one collected is in horizons alone since. The other holds a version
+/// with such a number, and has joined the horizon: else the two would stay apart for ever.
+#[test]
+fn state_merges_where_the_sender_has_joined_what_was_collected() {
+    let (mut a, mut b) = (Replica::new(1), Replica::new(2));
+    b.write("alive", &DotSet::new());
+    let forgotten = Dot::new(ActorId(9), 7);
+    a.clock.dots = b.clock.dots.clone();
+    a.clock.horizon = b.clock.dots.clone();
+    a.clock.horizon.insert(forgotten);
+    a.receive_state(&b.row.record, &b.clock);
+    assert!(
+        a.row.record.siblings().is_empty(),
+        "b has not joined it: this may be as old as any message"
+    );
+    b.clock.horizon.insert(forgotten);
+    a.receive_state(&b.row.record, &b.clock);
+    assert!(a.row.record.same_versions(&b.row.record));
+}
