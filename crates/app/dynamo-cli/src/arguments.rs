@@ -35,8 +35,10 @@ pub enum Command {
     /// Shows or sets what a bucket does.
     #[command(subcommand)]
     Bucket(BucketCommand),
-    /// Shows the members.
-    Cluster(JsonArguments),
+    /// Shows the members; with a command, plans and makes changes of them.
+    Cluster(ClusterArguments),
+    /// Shows the moves under way.
+    Transfers(TransfersArguments),
     /// Shows how the partitions are spread, or with --json the whole table.
     Ring(JsonArguments),
     /// Shows what each replica of an object has, and who is behind.
@@ -207,6 +209,108 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
+/// `dynamo cluster`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ClusterArguments {
+    /// What to do; without it, the members are shown.
+    #[command(subcommand)]
+    pub command: Option<ClusterCommand>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do with the members.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Says what a change would mean, and does nothing. Without a change: what is still to be done,
+    /// or better.
+    Plan(PlanArguments),
+    /// Plans a change and makes it.
+    Commit(CommitArguments),
+    /// Stops all moves that are not decided.
+    Cancel(JsonArguments),
+    /// Goes on without nodes that are gone for good, where they were the majority of a replica set.
+    Force(ForceArguments),
+}
+
+/// Changes of the members. Nodes are named by their name or id; every option may repeat.
+#[derive(Debug, Args, Clone)]
+pub struct ChangeArguments {
+    /// A node that has started and made itself known gets its share.
+    #[arg(long, value_name = "NODE")]
+    pub join: Vec<String>,
+    /// A node hands over what it has, and is removed then.
+    #[arg(long, value_name = "NODE")]
+    pub leave: Vec<String>,
+    /// A node is gone for good: it is removed at once, and nobody waits for what it has.
+    #[arg(long, value_name = "NODE")]
+    pub remove: Vec<String>,
+    /// NEW joins, and OLD leaves, or is removed if it is down.
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    pub replace: Vec<(String, String)>,
+    /// A node's capacity, relative to the others, at least 1.
+    #[arg(long, value_name = "NODE=WEIGHT", value_parser = weight)]
+    pub weight: Vec<(String, u32)>,
+    /// A node's failure zone.
+    #[arg(long, value_name = "NODE=ZONE", value_parser = pair)]
+    pub zone: Vec<(String, String)>,
+}
+
+/// `dynamo cluster plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// What would change.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dynamo cluster commit`.
+#[derive(Debug, Args)]
+pub struct CommitArguments {
+    /// What shall change.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+    /// The id of the plan that was looked at: only this one is committed, without asking.
+    #[arg(long, value_name = "ID", value_parser = plan_id)]
+    pub plan: Option<u128>,
+    /// Does not ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dynamo cluster force`.
+#[derive(Debug, Args)]
+pub struct ForceArguments {
+    /// These nodes are gone for good. What was acknowledged by them alone is lost until they return.
+    #[arg(long, value_name = "NODE", required = true, num_args = 1..)]
+    pub given_up: Vec<String>,
+    /// Does not ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dynamo transfers`.
+#[derive(Debug, Args)]
+pub struct TransfersArguments {
+    /// Goes on until nothing moves any more.
+    #[arg(long, short = 'w')]
+    pub watch: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `dynamo explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
@@ -263,6 +367,31 @@ pub struct VerifyArguments {
     pub reachable: bool,
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((first, second)) if !first.is_empty() && !second.is_empty() => {
+            Ok((first.to_owned(), second.to_owned()))
+        }
+        _ => Err("two words with = between them".to_owned()),
+    }
+}
+
+fn weight(text: &str) -> Result<(String, u32), String> {
+    let (node, weight) = pair(text)?;
+    match weight.parse() {
+        Ok(weight) if weight >= 1 => Ok((node, weight)),
+        _ => Err("a weight is a whole number, at least 1".to_owned()),
+    }
+}
+
+fn plan_id(text: &str) -> Result<u128, String> {
+    let malformed = || "a plan's id is 32 hexadecimal digits".to_owned();
+    if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(malformed());
+    }
+    u128::from_str_radix(text, 16).map_err(|_| malformed())
+}
+
 fn bucket(text: &str) -> Result<Bucket, dynamo_types::BucketError> {
     Bucket::new(text.to_owned())
 }
@@ -304,6 +433,44 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    fn cluster(arguments: &[&str]) -> Result<ClusterArguments, clap::Error> {
+        let typed = ["dynamo", "cluster"].iter().chain(arguments);
+        let Command::Cluster(cluster) = Arguments::try_parse_from(typed)?.command else {
+            panic!("a command about the cluster was typed")
+        };
+        Ok(cluster)
+    }
+
+    #[test]
+    fn the_members_are_shown_without_a_command() {
+        let cluster = cluster(&["--json"]).unwrap();
+        assert!(cluster.command.is_none() && cluster.json);
+    }
+
+    #[test]
+    fn changes_repeat_and_what_they_need_is_checked() {
+        let arguments =
+            ["commit", "--join", "a", "--join", "b", "--replace", "c=d", "--weight", "a=2"];
+        let Some(ClusterCommand::Commit(commit)) = cluster(&arguments).unwrap().command else {
+            panic!("a commit was typed")
+        };
+        assert_eq!(commit.change.join, ["a", "b"]);
+        assert_eq!(commit.change.replace, [("c".to_owned(), "d".to_owned())]);
+        assert_eq!(commit.change.weight, [("a".to_owned(), 2)]);
+        for wrong in [
+            &["plan", "--replace", "c"][..],
+            &["plan", "--replace", "=d"],
+            &["plan", "--weight", "a=0"],
+            &["plan", "--zone", "a="],
+            &["commit", "--plan", "beef"],
+            &["commit", "--plan", "+feed00000000000000000000000beef"],
+            &["force"],
+            &["--json", "plan"],
+        ] {
+            assert!(cluster(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The commands, one module for each kind.
 
 mod bucket;
+mod change;
 mod cluster;
 mod explain;
 mod export;
@@ -8,6 +9,7 @@ mod import;
 mod job;
 mod list;
 mod object;
+mod transfers;
 mod verify;
 
 use std::path::PathBuf;
@@ -44,7 +46,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => object::delete(&client, delete).await,
         Command::List(list) => list::list(&client, list).await,
         Command::Bucket(command) => bucket::run(&client, command).await,
-        Command::Cluster(arguments) => cluster::cluster(&client, &arguments).await,
+        Command::Cluster(arguments) => match arguments.command {
+            None => cluster::cluster(&client, arguments.json).await,
+            Some(command) => change::run(&client, command).await,
+        },
+        Command::Transfers(arguments) => transfers::transfers(&client, &arguments).await,
         Command::Ring(arguments) => cluster::ring(&client, &arguments).await,
         Command::Explain(arguments) => explain::explain(&client, arguments).await,
         Command::Import(arguments) => import::import(&client, arguments).await,

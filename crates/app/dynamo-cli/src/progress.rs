@@ -50,6 +50,17 @@ impl Progress {
         }
     }
 
+    /// So many are done: some may have been undone again.
+    pub fn set(&mut self, done: u64) {
+        self.done = done;
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        } else if clock::now() >= self.next_line {
+            output::note(&format!("{done} {}", self.what));
+            self.next_line = clock::now() + LINE_INTERVAL;
+        }
+    }
+
     /// Prints a line without disturbing the bar.
     pub fn note(&self, text: &str) {
         match &self.bar {

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dynamo_messages::encoding::PROTOCOL_VERSION;
-use dynamo_messages::{ClusterView, Explanation, Failure, Reply, Request, RingView};
+use dynamo_messages::{
+    CHANGES_MAX, ClusterChange, ClusterView, Explanation, Failure, Invalid, PlanView, Reply,
+    Request, RingView, TransfersView,
+};
 use dynamo_transport::{Endpoint, EndpointConfig, HelloConfig, Limits};
 use dynamo_types::{Bucket, BucketSettings, Key, NodeId, ObjectName, RequestId};
 use tokio::sync::Semaphore;
@@ -17,7 +20,7 @@ use tracing::debug;
 use crate::clock;
 use crate::config::ClientConfig;
 use crate::connections::{Connections, NodeLink};
-use crate::error::{ConnectError, DescribeError, SettingsError};
+use crate::error::{ChangeError, ConnectError, DescribeError, SettingsError};
 use crate::operation::{BucketInfo, Delete, Get, List, Put};
 use crate::outcome::{AttemptError, Failed, Next};
 use crate::retry::{RetryBudget, pause};
@@ -73,6 +76,9 @@ pub(crate) struct Course {
     pub(crate) timeout: Option<Duration>,
     /// Whether it changes anything.
     pub(crate) changes: bool,
+    /// Whether it must not be repeated unless it certainly did nothing. Its one attempt may take all
+    /// the time there is.
+    pub(crate) once: bool,
 }
 
 /// One attempt, as the request needs to know it.
@@ -245,6 +251,77 @@ impl Client {
         }
     }
 
+    /// What a change of the members would mean; nothing is done. Without changes: what is still to be
+    /// done, or better.
+    ///
+    /// # Errors
+    /// See [`DescribeError`].
+    pub async fn plan_change(
+        &self,
+        changes: Vec<ClusterChange>,
+    ) -> Result<PlanView, DescribeError> {
+        check_changes(&changes)?;
+        match self.describe(Request::PlanChange { changes }, None).await? {
+            Reply::Plan(view) => Ok(view),
+            _ => Err(DescribeError::Unexpected),
+        }
+    }
+
+    /// Does what a plan said; returns once that is decided, not when all data has moved. It is never
+    /// repeated after an attempt that may have taken effect.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn commit_change(
+        &self,
+        changes: Vec<ClusterChange>,
+        plan: u128,
+    ) -> Result<PlanView, ChangeError> {
+        check_changes(&changes)?;
+        match self.change(Request::CommitChange { changes, plan }).await? {
+            Reply::Plan(view) => Ok(view),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    /// Stops all moves that are not decided, and says how many those were.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn cancel_moves(&self) -> Result<u32, ChangeError> {
+        match self.change(Request::CancelMoves).await? {
+            Reply::Cancelled { moves } => Ok(moves),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    /// Goes on without these nodes, where a majority of a replica set is among them; or, unless
+    /// `commit`, only says what that would mean. Like a commit it is never repeated.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn force_moves(
+        &self,
+        given_up: Vec<String>,
+        commit: bool,
+    ) -> Result<PlanView, ChangeError> {
+        match self.change(Request::ForceMoves { given_up, commit }).await? {
+            Reply::Plan(view) => Ok(view),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    /// The moves under way, as the node that answers knows them.
+    ///
+    /// # Errors
+    /// See [`DescribeError`].
+    pub async fn transfers(&self) -> Result<TransfersView, DescribeError> {
+        match self.describe(Request::Transfers, None).await? {
+            Reply::Transfers(view) => Ok(view),
+            _ => Err(DescribeError::Unexpected),
+        }
+    }
+
     /// The nodes that are connected now.
     #[must_use]
     pub fn connected_nodes(&self) -> Vec<NodeId> {
@@ -260,6 +337,13 @@ impl Client {
             upkeep.abort();
         }
         self.inner.endpoint.shutdown().await;
+    }
+
+    /// Asks once for what must not be done twice.
+    async fn change(&self, request: Request) -> Result<Reply, Failed> {
+        let course = Course { changes: true, once: true, ..Course::default() };
+        let (_, reply) = self.call(course, |_| request.clone()).await?;
+        Ok(reply)
     }
 
     async fn describe(
@@ -295,7 +379,7 @@ impl Client {
             };
             attempts += 1;
             let left = deadline.saturating_duration_since(clock::now());
-            let wait = left.min(inner.attempt_timeout);
+            let wait = if course.once { left } else { left.min(inner.attempt_timeout) };
             let timeout_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
             let attempt = Attempt { again: attempts > 1, timeout_ms };
             let error = match link.ask(request(attempt), wait + TRANSIT).await {
@@ -305,7 +389,11 @@ impl Client {
             };
             debug!(node = %link.node, attempts, ?error, "an attempt failed");
             let next = error.next();
+            let repeatable = error.is_certain() || !course.once;
             failed.add(error);
+            if !repeatable {
+                return Err(failed);
+            }
             let at_least = match next {
                 Next::GiveUp => return Err(failed),
                 Next::SameFirst if course.changes && !asked.contains(&link.node) => {
@@ -340,6 +428,14 @@ impl Client {
 
 fn name(bucket: &Bucket, key: &Key) -> ObjectName {
     ObjectName { bucket: bucket.clone(), key: key.clone() }
+}
+
+/// Refuses here what a node could not even read.
+fn check_changes(changes: &[ClusterChange]) -> Result<(), Failed> {
+    if changes.len() <= CHANGES_MAX {
+        return Ok(());
+    }
+    Err(invalid(Invalid::Change, format!("at most {CHANGES_MAX} changes can be made at once")))
 }
 
 /// Connects to a seed and pulls members and table.
@@ -433,7 +529,7 @@ pub(crate) fn unexpected() -> Failed {
 }
 
 /// A request that a node would refuse, refused here.
-pub(crate) fn invalid(reason: dynamo_messages::Invalid, detail: String) -> Failed {
+pub(crate) fn invalid(reason: Invalid, detail: String) -> Failed {
     let mut failed = Failed::none_yet();
     failed.add(AttemptError::Refused(Failure::Invalid { reason, detail }));
     failed

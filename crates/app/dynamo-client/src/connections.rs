@@ -130,6 +130,11 @@ fn lane_of(request: &Request) -> Lane {
         | Request::ListBuckets
         | Request::Cluster
         | Request::Ring
+        | Request::PlanChange { .. }
+        | Request::CommitChange { .. }
+        | Request::CancelMoves
+        | Request::ForceMoves { .. }
+        | Request::Transfers
         | Request::Explain { .. } => false,
     };
     Lane::Foreground(u8::from(large))

@@ -248,3 +248,74 @@ pub enum DeleteError {
     #[error(transparent)]
     Write(#[from] PutError),
 }
+
+/// Why a change of the members was not confirmed.
+///
+/// Every variant but [`OutcomeUnknown`](Self::OutcomeUnknown) means that nothing was done and nothing
+/// will be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Not done. It cannot be done, or it was planned for another cluster than there is now: plan
+    /// again.
+    #[error("refused: {detail}")]
+    Invalid {
+        /// Which rule.
+        reason: Invalid,
+        /// In words.
+        detail: String,
+    },
+    /// Not done. Too few members could be reached: try again later.
+    #[error("not done: {reached} of {needed} members could be reached")]
+    NotEnoughReplicas {
+        /// Members that could be reached.
+        reached: u8,
+        /// How many are needed.
+        needed: u8,
+    },
+    /// Not done. The cluster is busy: try again after this long.
+    #[error("not done: overloaded")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Not done. The disks of the nodes that were asked are full.
+    #[error("not done: storage is full")]
+    StorageFull,
+    /// Not done. The nodes that were asked cannot use their disks.
+    #[error("not done: storage failed")]
+    StorageFailed,
+    /// Not done. No node could be reached.
+    #[error("not done: no node is connected")]
+    Unreachable,
+    /// It may have been done, now or later. It was not tried again: members and transfers tell.
+    #[error("outcome unknown: it may have been done, or may still be")]
+    OutcomeUnknown,
+}
+
+impl From<Failed> for ChangeError {
+    fn from(failed: Failed) -> Self {
+        if !failed.certain {
+            return Self::OutcomeUnknown;
+        }
+        match failed.last {
+            AttemptError::Refused(failure) => match failure {
+                Failure::Invalid { reason, detail } => Self::Invalid { reason, detail },
+                Failure::NotEnoughReplicas { reached, needed } => {
+                    Self::NotEnoughReplicas { reached, needed }
+                }
+                Failure::OutcomeUnknown { .. } => Self::OutcomeUnknown,
+                Failure::Overloaded { retry_after_ms } => {
+                    Self::Overloaded { retry_after: Duration::from_millis(retry_after_ms.into()) }
+                }
+                Failure::StorageFull => Self::StorageFull,
+                Failure::StorageFailed => Self::StorageFailed,
+            },
+            AttemptError::Unreachable
+            | AttemptError::NotSent
+            | AttemptError::Lost
+            | AttemptError::TimedOut
+            | AttemptError::Unexpected => Self::Unreachable,
+        }
+    }
+}

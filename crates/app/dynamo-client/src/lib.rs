@@ -32,6 +32,9 @@
 //! delete says whether it was **not applied**, which is claimed only when every attempt failed for
 //! certain, or that its **outcome is unknown** ([`PutError::OutcomeUnknown`]).
 //!
+//! A change of the members carries no request id, so it is never repeated after an attempt whose
+//! outcome is unknown ([`ChangeError::OutcomeUnknown`]).
+//!
 //! # Map, in reading order
 //! - [`client`]: connecting, and what can be asked; [`operation`]: gets, puts, deletes, listings.
 //! - [`error`]: what may be wrong, one enumeration for each operation; `outcome`: what is known of
@@ -57,13 +60,15 @@ mod upkeep;
 pub use client::Client;
 pub use config::ClientConfig;
 pub use error::{
-    ConnectError, DeleteError, DescribeError, GetError, ListError, PutError, SettingsError,
+    ChangeError, ConnectError, DeleteError, DescribeError, GetError, ListError, PutError,
+    SettingsError,
 };
 pub use operation::{BucketInfo, Context, Delete, Get, List, Object, Put, Stored};
 
 pub use dynamo_messages::{
-    ClusterView, Explanation, HintView, Invalid, MemberView, Receipt, ReplicaState, ReplicaView,
-    RingView, SiblingReply, SiblingView,
+    CHANGES_MAX, ClusterChange, ClusterView, Explanation, HintView, Invalid, LinkView, MemberView,
+    PlanView, PlannedNodeView, Receipt, ReplicaState, ReplicaView, RingView, SiblingReply,
+    SiblingView, TransferView, TransfersView,
 };
 pub use dynamo_transport::{Identity, Trust};
 pub use dynamo_types::{

@@ -10,7 +10,7 @@ pub enum Permission {
     Read,
     /// Puts and deletes.
     Write,
-    /// Settings of buckets.
+    /// Settings of buckets, and changes of the members.
     Admin,
 }
 

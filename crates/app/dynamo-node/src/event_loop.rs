@@ -31,6 +31,11 @@ const INPUTS_PER_TURN: usize = 256;
 /// answer, above what a full turn takes.
 const LAG_TOLD: Duration = Duration::from_millis(20);
 
+/// Links of nodes that are no members, at once. Such a node has a certificate of the cluster's
+/// authority and wants to join, which operators let few do at a time; until the members know it, it
+/// shall not take what they need.
+const STRANGERS_MAX: usize = 16;
+
 /// How often a stopping loop looks whether it is idle: far below what people notice.
 const STOP_CHECK: Duration = Duration::from_millis(5);
 
@@ -141,6 +146,12 @@ impl EventLoop {
         })
     }
 
+    /// Where this node is on its way through the cluster, as far as it knows.
+    fn own_status(&self) -> Option<MemberStatus> {
+        let own = self.executor.peers.own();
+        self.node.members().get(own).map(|member| member.status)
+    }
+
     fn status(&self) -> NodeStatus {
         let mut counters: Vec<_> = self.node.counters().each().collect();
         let links = &self.executor.links.counters;
@@ -152,6 +163,7 @@ impl EventLoop {
             ("undecodable_client_frames", links.undecodable_client_frames),
             ("client_requests_over_cap", links.client_requests_over_cap),
             ("links_of_strangers", links.links_of_strangers),
+            ("strangers_refused", links.strangers_refused),
             ("replies_lost", links.replies_lost),
         ]);
         let mut members_by_liveness = BTreeMap::new();
@@ -174,6 +186,7 @@ impl EventLoop {
             hint_bytes: self.node.hint_bytes(),
             incomplete_partitions: self.node.incomplete_partitions(),
             deleted_records: self.node.dead_records(),
+            own_status: self.own_status(),
         }
     }
 }
@@ -260,11 +273,9 @@ impl Turn<'_> {
         match event {
             dynamo_transport::Event::Connected(link) => {
                 let node = match link.peer.role {
-                    Role::Node => match self.member(&link.peer) {
+                    Role::Node => match self.accepted(&link.peer) {
                         Some(node) => Some(node),
                         None => {
-                            tracing::warn!(peer = %link.peer, "a node that is no member");
-                            self.event_loop.executor.links.counters.links_of_strangers += 1;
                             link.sender.close();
                             return;
                         }
@@ -302,11 +313,27 @@ impl Turn<'_> {
         }
     }
 
-    /// The member that a peer is, by its certificate. The authority may have certified more nodes
-    /// than the cluster has.
-    fn member(&self, peer: &PeerIdentity) -> Option<NodeId> {
-        let node = peer.name.as_str().parse().ok()?;
-        self.event_loop.executor.peers.contains(node).then_some(node)
+    /// The node that a peer is, by its certificate. The authority may have certified more nodes than
+    /// the cluster has: one of those begins so to make itself known. What it may say is the machine's
+    /// to decide; how many there are at once is not.
+    fn accepted(&mut self, peer: &PeerIdentity) -> Option<NodeId> {
+        let Ok(node) = peer.name.as_str().parse() else {
+            tracing::warn!(%peer, "not the name of a node");
+            return None;
+        };
+        let EffectExecutor { links, peers, .. } = &mut self.event_loop.executor;
+        if peers.contains(node) {
+            return Some(node);
+        }
+        links.counters.links_of_strangers += 1;
+        let strangers = links.nodes().filter(|other| *other != node && !peers.contains(*other));
+        if strangers.count() >= STRANGERS_MAX {
+            links.counters.strangers_refused += 1;
+            tracing::warn!(%peer, "a node that is no member was refused: there are too many of them");
+            return None;
+        }
+        tracing::info!(%peer, "a node that is no member: it may want to join");
+        Some(node)
     }
 
     fn peer_frame(&mut self, from: NodeId, frame: Bytes) {

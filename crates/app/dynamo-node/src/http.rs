@@ -11,6 +11,7 @@
 
 mod body;
 mod buckets;
+mod changes;
 mod cluster;
 mod explain;
 mod health;

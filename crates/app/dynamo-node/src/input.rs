@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dynamo_membership::MemberStatus;
 use dynamo_messages::{Reply, Request};
 use dynamo_protocol::HintCount;
 use dynamo_types::{Instant, NodeId};
@@ -56,6 +57,8 @@ pub struct NodeStatus {
     /// Records all of whose versions are deleted and that are not collected yet, as far as the
     /// process has met them.
     pub deleted_records: usize,
+    /// Where this node is on its way through the cluster, as far as it knows.
+    pub own_status: Option<MemberStatus>,
 }
 
 /// Why a request was not handed to the node.

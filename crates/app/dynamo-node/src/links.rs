@@ -1,4 +1,5 @@
-//! The links that stand: one to each member that is reachable, and those of native clients.
+//! The links that stand: one to each member that is reachable, those of nodes that are no members yet,
+//! and those of native clients.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub(crate) struct ClientLink {
 /// Who is at the other end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// A member of the cluster.
+    /// A member of the cluster, or a node that wants to become one.
     Node(NodeId),
     /// An application or an operator.
     Client,
@@ -33,8 +34,10 @@ pub(crate) struct LinkCounters {
     pub(crate) sends_queue_full: u64,
     /// Datagrams to members without a link, or whose path does not carry them.
     pub(crate) datagrams_not_sent: u64,
-    /// Links of nodes that are no members.
+    /// Links of nodes that were no members.
     pub(crate) links_of_strangers: u64,
+    /// Those of them that were refused because there were too many.
+    pub(crate) strangers_refused: u64,
     /// Frames of members that could not be decoded.
     pub(crate) undecodable_peer_frames: u64,
     /// Frames of clients that could not be decoded.
@@ -88,6 +91,11 @@ impl Links {
                 current.then_some(node)
             }
         }
+    }
+
+    /// The nodes that have a link.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
     }
 
     pub(crate) fn peer(&self, link: LinkId) -> Option<Peer> {

@@ -51,7 +51,8 @@ impl Route {
             return Self::Explain;
         }
         match path {
-            "/v1/cluster" | "/v1/ring" => Self::Cluster,
+            "/v1/cluster" | "/v1/ring" | "/v1/transfers" => Self::Cluster,
+            _ if path.starts_with("/v1/cluster/") => Self::Cluster,
             "/healthz" | "/readyz" | "/metrics" => Self::Health,
             _ => Self::Other,
         }

@@ -1,7 +1,7 @@
 //! Native clients: requests in frames over QUIC, many at once on one link.
 //!
 //! A client's certificate says what it may do: role `client` reads and writes objects, role
-//! `admin` also sets what buckets do. Whoever sends what cannot be decoded loses its link.
+//! `admin` also sets what buckets do and changes the members. Whoever sends what cannot be decoded loses its link.
 
 use bytes::Bytes;
 use dynamo_messages::encoding::{ClientFrame, decode_client, encode_client};
@@ -41,8 +41,10 @@ pub(crate) fn accept(
         send(links, link, id, overloaded());
         return None;
     }
-    if matches!(request, Request::PutBucket { .. }) && client.role != Role::Admin {
-        send(links, link, id, forbidden());
+    if client.role != Role::Admin
+        && let Some(refusal) = admins_only(&request)
+    {
+        send(links, link, id, refusal);
         return None;
     }
     client.in_flight += 1;
@@ -76,9 +78,24 @@ pub(crate) fn overloaded() -> Reply {
     Reply::Failed(Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS })
 }
 
-fn forbidden() -> Reply {
-    Reply::Failed(Failure::Invalid {
-        reason: Invalid::Settings,
-        detail: "settings of buckets need a certificate of role admin".to_owned(),
-    })
+/// What anybody but an administrator is told; nothing if everybody may ask this.
+fn admins_only(request: &Request) -> Option<Reply> {
+    let (reason, what) = match request {
+        Request::PutBucket { .. } => (Invalid::Settings, "settings of buckets need"),
+        Request::PlanChange { .. }
+        | Request::CommitChange { .. }
+        | Request::CancelMoves
+        | Request::ForceMoves { .. } => (Invalid::Change, "changes of the members need"),
+        Request::Get { .. }
+        | Request::Mutate(_)
+        | Request::List { .. }
+        | Request::GetBucket { .. }
+        | Request::ListBuckets
+        | Request::Cluster
+        | Request::Ring
+        | Request::Transfers
+        | Request::Explain { .. } => return None,
+    };
+    let detail = format!("{what} a certificate of role admin");
+    Some(Reply::Failed(Failure::Invalid { reason, detail }))
 }

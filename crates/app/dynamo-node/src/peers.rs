@@ -38,15 +38,22 @@ pub(crate) struct Peers {
     endpoint: Weak<Endpoint>,
     names: MemberNames,
     known: BTreeMap<NodeId, Known>,
+    /// What was last said of this node's own status.
+    own_status: Option<MemberStatus>,
 }
 
 impl Peers {
     /// Nobody yet. The names are kept up to date for whoever holds a clone of them.
     pub(crate) fn new(own: NodeId, endpoint: Weak<Endpoint>, names: MemberNames) -> Self {
-        Self { own, endpoint, names, known: BTreeMap::new() }
+        Self { own, endpoint, names, known: BTreeMap::new(), own_status: None }
     }
 
-    /// Whether to accept a node's link. Those that were removed come to learn of it.
+    /// This node.
+    pub(crate) fn own(&self) -> NodeId {
+        self.own
+    }
+
+    /// Whether a node is or was a member. Those that were removed come to learn of it.
     pub(crate) fn contains(&self, node: NodeId) -> bool {
         self.known.contains_key(&node)
     }
@@ -64,6 +71,9 @@ impl Peers {
             "a member"
         );
         self.names.set(node, details.name.clone());
+        if node == self.own && self.own_status.replace(member.status) != Some(member.status) {
+            log_own_status(&details.name, member.status);
+        }
         let is_gone = node == self.own || member.status == MemberStatus::Removed;
         let same = |known: &Known| known.address == details.address;
         if !is_gone && self.known.get(&node).is_some_and(same) {
@@ -90,6 +100,25 @@ impl Peers {
         }
         let endpoint = Weak::clone(&self.endpoint);
         Some(tokio::spawn(keep_resolved(endpoint, name, address.to_owned())).abort_handle())
+    }
+}
+
+/// Says what this node's operator has to know, and may have to do.
+fn log_own_status(name: &str, status: MemberStatus) {
+    match status {
+        MemberStatus::Joining => tracing::info!(
+            name,
+            "this node is joining: it gets its share once `dynamo cluster commit --join` was committed"
+        ),
+        MemberStatus::Active => tracing::info!(name, "this node is a member"),
+        MemberStatus::Leaving => tracing::info!(
+            name,
+            "this node is leaving: keep it running until it is removed, it hands over what it has"
+        ),
+        MemberStatus::Removed => tracing::warn!(
+            name,
+            "this node was removed from the cluster: it is needed no more and can be stopped for good"
+        ),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a client asks, and what it is told.
 
+mod change;
 mod explanation;
 
 use alloc::string::String;
@@ -11,6 +12,10 @@ use dynamo_types::{
 };
 use dynamo_versioning::{Content, Dot};
 
+pub use change::{
+    CHANGES_MAX, ClusterChange, LinkView, PlanView, PlannedNodeView, TRANSFERS_MAX, TransferView,
+    TransfersView, WAITING_PER_TRANSFER,
+};
 pub use explanation::{Explanation, HintView, ReplicaState, ReplicaView, SiblingView};
 
 /// What a request asks beyond its bucket's settings.
@@ -69,6 +74,29 @@ pub enum Request {
     Cluster,
     /// The partition table.
     Ring,
+    /// What a change of the members would mean. Nothing is done.
+    PlanChange {
+        /// What shall change, at most [`CHANGES_MAX`]; empty: what is still to be done, or better.
+        changes: Vec<ClusterChange>,
+    },
+    /// Do what a plan said.
+    CommitChange {
+        /// As it was planned.
+        changes: Vec<ClusterChange>,
+        /// [`PlanView::plan`] of that plan. If the cluster is another by now, the commit is refused.
+        plan: u128,
+    },
+    /// Stop all moves that are not decided.
+    CancelMoves,
+    /// Go on without nodes that are gone for good, where a majority of a replica set is among them.
+    ForceMoves {
+        /// These nodes, by name or id. What was acknowledged by them alone is lost until they return.
+        given_up: Vec<String>,
+        /// Whether to do it; else only to say what it would mean.
+        commit: bool,
+    },
+    /// The moves under way.
+    Transfers,
     /// What each replica of an object has. Nothing is repaired, and no quorum is needed.
     Explain {
         /// Which object.
@@ -126,6 +154,15 @@ pub enum Reply {
     Cluster(ClusterView),
     /// The partition table.
     Ring(RingView),
+    /// To a plan, a commit, or a force.
+    Plan(PlanView),
+    /// How many moves were cancelled: those under way, as this node knows them.
+    Cancelled {
+        /// Partitions with a move that was not known to be decided.
+        moves: u32,
+    },
+    /// The moves under way.
+    Transfers(TransfersView),
     /// What each replica of an object has.
     Explanation(Explanation),
     /// The request was not answered as asked.
@@ -250,6 +287,9 @@ pub enum Invalid {
     Settings,
     /// This build does not know the request.
     Unsupported,
+    /// A change of the members that cannot be done, or that was planned for another cluster than
+    /// there is now.
+    Change,
 }
 
 /// Why a request was not answered as asked, and what is known of its effect.

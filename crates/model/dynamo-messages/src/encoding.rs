@@ -20,6 +20,7 @@
 //! frame).
 
 mod archive;
+mod changes;
 mod compact;
 mod error;
 mod explanation;
@@ -29,6 +30,7 @@ mod peer;
 mod repair;
 mod reply;
 mod request;
+mod transfers;
 
 pub use archive::{ClientFrame, decode_client, decode_peer, encode_client, encode_peer};
 pub use error::{DecodeError, FieldError};

@@ -19,9 +19,10 @@ pub mod peer;
 pub mod repair;
 
 pub use client::{
-    ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView, Mutation,
-    ObjectReply, Options, Receipt, ReplicaState, ReplicaView, Reply, Request, RingView,
-    SiblingReply, SiblingView,
+    CHANGES_MAX, ClusterChange, ClusterView, Explanation, Failure, HintView, Invalid, LinkView,
+    ListPage, MemberView, Mutation, ObjectReply, Options, PlanView, PlannedNodeView, Receipt,
+    ReplicaState, ReplicaView, Reply, Request, RingView, SiblingReply, SiblingView, TRANSFERS_MAX,
+    TransferView, TransfersView, WAITING_PER_TRANSFER,
 };
 pub use encoding::{
     ClientFrame, DecodeError, FieldError, PROTOCOL_VERSION, decode_client, decode_peer,
@@ -29,7 +30,7 @@ pub use encoding::{
 };
 pub use peer::{
     AskCollected, ClockReport, Envelope, HintFor, KnownBy, KnownRequest, OperationId, PeerMessage,
-    PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan, ReplicaScanReply,
-    ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
+    PiecePlace, REGISTERS_PER_MESSAGE, ReadOutcome, ReplicaRead, ReplicaReadReply, ReplicaScan,
+    ReplicaScanReply, ReplicaWrite, ReplicaWriteReply, ScannedKey, WriteOutcome,
 };
 pub use repair::RepairMessage;

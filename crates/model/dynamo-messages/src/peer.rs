@@ -4,12 +4,16 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use dynamo_types::{
-    Bucket, CheckpointName, Durability, Key, NodeId, ObjectName, PartitionId, Position, RequestId,
+    Bucket, CheckpointName, Durability, Key, NodeId, ObjectName, PartitionId, Position,
+    RegisterTag, RequestId,
 };
 use dynamo_versioning::{BodyDigest, Dot, DotSet, Hlc, Record};
 
 use crate::client::{Mutation, Reply};
 use crate::repair::RepairMessage;
+
+/// Registers in one [`PeerMessage::Registers`], at most: at some 250 bytes each far below a frame.
+pub const REGISTERS_PER_MESSAGE: usize = 1024;
 
 /// Names one operation of the sending node; its reply repeats it. Unique within a process and,
 /// because each process starts at a random number, between the processes of a node.
@@ -124,6 +128,58 @@ pub enum PeerMessage {
         /// Of these the sender has not heard by what the receiver knows it, and wants to.
         wanted: Vec<PartitionId>,
     },
+    /// Registers of partitions that the sender knows, as `dynamo-register` writes them.
+    Registers {
+        /// At most [`REGISTERS_PER_MESSAGE`].
+        registers: Vec<(PartitionId, Bytes)>,
+    },
+    /// A digest of all registers and of the layout wanted, as the sender knows them.
+    RegistersFingerprint {
+        /// The digest.
+        fingerprint: u128,
+    },
+    /// Digests of the sender's registers by groups of partitions: the receiver sends what is in
+    /// those that differ, and asks for it.
+    RegisterGroups {
+        /// One digest a group.
+        groups: Vec<u128>,
+    },
+    /// Send the registers in these groups, and the layout wanted.
+    AskRegisterGroups {
+        /// Bit i stands for group i.
+        groups: u64,
+    },
+    /// The layout that operators want.
+    WantedLayout {
+        /// As `dynamo-membership` writes it.
+        bytes: Bytes,
+    },
+    /// A driver asks a member of a partition to promise, to vote or to learn (protocol rule 8).
+    RegisterRequest {
+        /// Of which partition.
+        partition: PartitionId,
+        /// As `dynamo-register` writes it.
+        bytes: Bytes,
+    },
+    /// To a register request.
+    RegisterAnswer {
+        /// Of which partition.
+        partition: PartitionId,
+        /// As `dynamo-register` writes it.
+        bytes: Bytes,
+    },
+    /// How far the sender is with its part of a move: said again until the move goes on.
+    MoveProgress {
+        /// Of which partition.
+        partition: PartitionId,
+        /// The register under which that was done.
+        register: RegisterTag,
+        /// If the sender joins: members of the current set from which it has everything. At most N.
+        exchanged: Vec<NodeId>,
+        /// If the sender leaves: members of the next set to which it has handed over what only it
+        /// had. At most N.
+        compared: Vec<NodeId>,
+    },
     /// Find in which records we differ, and exchange them.
     Repair(RepairMessage),
 }
@@ -148,6 +204,8 @@ pub struct AskCollected {
 pub struct ClockReport {
     /// Which partition.
     pub partition: PartitionId,
+    /// The register that the sender goes by: only under the same one does the report count.
+    pub register: RegisterTag,
     /// The checkpoint.
     pub checkpoint: CheckpointName,
     /// Checkpoints that the receiver said it knows the sender by, and that are indeed among those of
@@ -191,6 +249,9 @@ pub struct ReplicaWrite {
     pub operation: Option<OperationId>,
     /// Which object.
     pub name: ObjectName,
+    /// The register that the sender goes by: under another one the receiver does nothing and says
+    /// so. None if it does not matter under which: a repair is delayed.
+    pub register: Option<RegisterTag>,
     /// Set if the receiver shall keep it for another node.
     pub hint: Option<HintFor>,
     /// One record a sibling (protocol rule 7); each is valid by itself.
@@ -217,6 +278,8 @@ pub enum WriteOutcome {
     Overloaded,
     /// Not stored: no room for more hints.
     HintsFull,
+    /// Not stored: the replica goes by another register, which it has told before this.
+    Stale,
 }
 
 /// A replica's answer to a write.
@@ -248,6 +311,9 @@ pub struct ReplicaRead {
     pub operation: OperationId,
     /// Which object.
     pub name: ObjectName,
+    /// The register that the sender goes by: under another one the receiver does nothing and says
+    /// so. None if it does not matter under which, as to explain.
+    pub register: Option<RegisterTag>,
     /// Values longer than this may be left out; the dots are enough to see that replicas agree.
     pub value_bytes_max: u32,
     /// Also tell whether this request was seen (protocol rule 7).
@@ -307,6 +373,8 @@ pub enum ReadOutcome {
     Overloaded,
     /// This node is no replica of the object, and keeps no hint of it: it does not count.
     NoHint,
+    /// This node goes by another register, which it has told before this.
+    Stale,
 }
 
 /// A replica's answer to a read.
@@ -331,6 +399,9 @@ pub struct ReplicaScan {
     pub operation: OperationId,
     /// Which partition.
     pub partition: PartitionId,
+    /// The register that the sender goes by: under another one the receiver does nothing and says
+    /// so.
+    pub register: RegisterTag,
     /// Which bucket.
     pub bucket: Bucket,
     /// Only keys that begin with these bytes.

@@ -4,7 +4,7 @@
 //! Constructors check; whoever holds a value need not check again. Nothing here has behaviour of
 //! its own: no protocol, no encoding, no clock.
 //!
-//! Reading order: [`identity`], [`checkpoint_name`], [`name`], [`position`], [`time`], [`quorum`], [`settings`],
+//! Reading order: [`identity`], [`checkpoint_name`], [`register_tag`], [`name`], [`position`], [`time`], [`quorum`], [`settings`],
 //! [`limits`].
 #![no_std]
 
@@ -17,6 +17,7 @@ pub mod name;
 pub mod planted;
 pub mod position;
 pub mod quorum;
+pub mod register_tag;
 pub mod settings;
 pub mod time;
 
@@ -26,5 +27,6 @@ pub use limits::Limits;
 pub use name::{Bucket, BucketError, Key, KeyError, ObjectName};
 pub use position::{PartitionCount, PartitionCountError, PartitionId, Position};
 pub use quorum::{Quorum, QuorumError, Replication, ReplicationError};
+pub use register_tag::RegisterTag;
 pub use settings::{BucketSettings, Durability, Profile, Reconciliation};
 pub use time::{Instant, Now, WallTime};

@@ -167,7 +167,7 @@ impl Explain {
                     *answer = Answer::Whole(core::mem::take(record));
                 }
             }
-            ReadOutcome::Missing | ReadOutcome::NoHint => {
+            ReadOutcome::Missing | ReadOutcome::NoHint | ReadOutcome::Stale => {
                 *answer = Answer::Without(ReplicaState::Missing);
             }
             ReadOutcome::Unsure => *answer = Answer::Without(ReplicaState::Unsure),

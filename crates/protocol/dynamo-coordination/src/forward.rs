@@ -183,6 +183,9 @@ impl Forward {
             | Reply::Stored { .. }
             | Reply::Object(_)
             | Reply::Page(_)
+            | Reply::Plan(_)
+            | Reply::Cancelled { .. }
+            | Reply::Transfers(_)
             | Reply::Bucket { .. }
             | Reply::Buckets(_)
             | Reply::Cluster(_)

@@ -301,7 +301,10 @@ impl Get {
             }
             // It was to say what it has collected.
             match outcome {
-                ReadOutcome::Unsure | ReadOutcome::Overloaded | ReadOutcome::NoHint => {
+                ReadOutcome::Unsure
+                | ReadOutcome::Overloaded
+                | ReadOutcome::NoHint
+                | ReadOutcome::Stale => {
                     return self.give_up_on(from);
                 }
                 // It has heard of some of that by now, and answers anew. Of the rest it said nothing:
@@ -323,7 +326,9 @@ impl Get {
                 self.unsure.push(from);
                 return self.give_up_on(from);
             }
-            ReadOutcome::Overloaded | ReadOutcome::NoHint => return self.give_up_on(from),
+            ReadOutcome::Overloaded | ReadOutcome::NoHint | ReadOutcome::Stale => {
+                return self.give_up_on(from);
+            }
         };
         // A second answer, with the values that the first left out, replaces it.
         if self.is_whole(from) {

@@ -103,7 +103,9 @@ impl KnownRequestCheck {
             }
             // A fallback without a hint of the key answers for its memory of requests all the same.
             ReadOutcome::Missing | ReadOutcome::NoHint => true,
-            ReadOutcome::Unsure | ReadOutcome::Overloaded => return self.lost(now, from),
+            ReadOutcome::Unsure | ReadOutcome::Overloaded | ReadOutcome::Stale => {
+                return self.lost(now, from);
+            }
         };
         if whole {
             self.waiting.retain(|node| *node != from);

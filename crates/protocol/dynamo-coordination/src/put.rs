@@ -9,6 +9,9 @@
 //! it, so a member's own copy and a hint for it are in the end one copy, and counted as two they
 //! would promise a disk that does not exist.
 //!
+//! While a partition moves there are two sets, and w copies are needed of each (protocol rule 8). A copy
+//! counts in every set that its member is in.
+//!
 //! A member that refuses, is lost or stays silent for a while is stood in for: the owner is asked for
 //! a fallback. The hint counts towards w while the client waits, and is a courtesy afterwards.
 
@@ -16,6 +19,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use dynamo_messages::WriteOutcome;
+use dynamo_ring::ReplicaSet;
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, NodeId};
 
@@ -49,7 +53,9 @@ pub struct PutPlan {
     pub placements: Vec<Placement>,
     /// Members that nobody was asked for yet: no fallback was left.
     pub unplaced: Vec<NodeId>,
-    /// Copies needed (w).
+    /// The sets that copies are counted in: one, or two during a move.
+    pub sets: Vec<ReplicaSet>,
+    /// Copies needed of each set (w).
     pub needed: u8,
     /// Whether only members' own copies count (`quorum=strict`).
     pub strict: bool,
@@ -146,6 +152,7 @@ enum Standing {
 /// The machine of one put.
 #[derive(Debug)]
 pub struct PutAcknowledgements {
+    sets: Vec<ReplicaSet>,
     needed: u8,
     strict: bool,
     stand_in_at: Option<Instant>,
@@ -169,6 +176,7 @@ impl PutAcknowledgements {
         let hinted = plan.placements.iter().filter(|placement| placement.is_hint());
         let stood_in = hinted.map(|placement| placement.member).chain(plan.unplaced);
         Self {
+            sets: plan.sets,
             needed: plan.needed,
             strict: plan.strict,
             stand_in_at: Some(plan.stand_in_at),
@@ -192,7 +200,9 @@ impl PutAcknowledgements {
                     WriteOutcome::DiskFull | WriteOutcome::HintsFull => {
                         Standing::Refused { disk_full: true }
                     }
-                    WriteOutcome::Overloaded => Standing::Refused { disk_full: false },
+                    WriteOutcome::Overloaded | WriteOutcome::Stale => {
+                        Standing::Refused { disk_full: false }
+                    }
                     WriteOutcome::Failed => Standing::Unknown,
                 };
                 self.set(from, standing);
@@ -247,6 +257,18 @@ impl PutAcknowledgements {
         self.decided
             && self.effects.is_empty()
             && (self.deadline_passed || self.waiting().next().is_none())
+    }
+
+    /// Whether the client was told.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.decided
+    }
+
+    /// The copy that a holder has been asked to keep and has not answered about.
+    #[must_use]
+    pub fn awaited_from(&self, holder: NodeId) -> Option<Placement> {
+        self.waiting().find(|placement| placement.holder == holder)
     }
 
     /// Nodes that were asked to keep a copy.
@@ -312,6 +334,7 @@ impl PutAcknowledgements {
         copies
     }
 
+    /// Copies of the set that has fewest.
     fn reached(&self) -> u8 {
         let copies = if planted(PlantedBug::HintAndOwnCopyCountTwice) {
             let stored = |(_, standing): &&(Placement, Standing)| {
@@ -319,9 +342,16 @@ impl PutAcknowledgements {
             };
             self.standing.iter().filter(stored).count()
         } else {
-            self.copies().len()
+            let members = self.copies().into_iter().map(|copy| copy.placement.member).collect();
+            self.least_of_sets(&members)
         };
         u8::try_from(copies).unwrap_or(u8::MAX)
+    }
+
+    /// How many of these members are in the set that has fewest of them.
+    fn least_of_sets(&self, members: &BTreeSet<NodeId>) -> usize {
+        let in_set = |set: &ReplicaSet| set.iter().filter(|node| members.contains(node)).count();
+        self.sets.iter().map(in_set).min().unwrap_or(0)
     }
 
     /// Members of whom a copy is known or may still come.
@@ -332,7 +362,7 @@ impl PutAcknowledgements {
         };
         let members: BTreeSet<NodeId> =
             self.standing.iter().filter(counts).map(|(placement, _)| placement.member).collect();
-        members.len() + if self.strict { 0 } else { self.wanted }
+        self.least_of_sets(&members) + if self.strict { 0 } else { self.wanted }
     }
 
     fn settle(&mut self) {

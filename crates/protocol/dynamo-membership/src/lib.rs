@@ -11,7 +11,7 @@
 //! Members travel by [`Gossip`], settings by comparing the digests of their [`BucketTable`]s.
 //!
 //! Reading order: [`genesis`], [`members`], [`gossip`], [`bucket_entry`], [`bucket_table`],
-//! [`peer_health`], [`latency_tracker`], [`swim`].
+//! [`wanted_layout`], [`cluster_change`], [`peer_health`], [`latency_tracker`], [`swim`].
 //!
 //! **Not here:** sending any of it (the protocol crate), the text of a genesis file (the node), the
 //! registers by which a partition moves.
@@ -24,16 +24,19 @@ extern crate std;
 mod bucket_digests;
 pub mod bucket_entry;
 pub mod bucket_table;
+pub mod cluster_change;
 pub mod genesis;
 pub mod gossip;
 pub mod latency_tracker;
 pub mod members;
 pub mod peer_health;
 pub mod swim;
+pub mod wanted_layout;
 
 pub use bucket_digests::BUCKET_GROUPS;
 pub use bucket_entry::{BucketEntry, DecodeBucketEntryError};
 pub use bucket_table::{BucketTable, BucketTableError};
+pub use cluster_change::{ChangeError, ClusterState, PlannedChange, plan_change};
 pub use genesis::{Genesis, GenesisError, GenesisMember};
 pub use gossip::{DecodeGossipError, Gossip, GossipConfig, GossipEffect, GossipEvent};
 pub use latency_tracker::LatencyTracker;
@@ -42,3 +45,4 @@ pub use peer_health::PeerHealth;
 pub use swim::{
     DecodeSwimError, Liveness, Swim, SwimConfig, SwimEffect, SwimEvent, SwimIdentity, SwimRefusal,
 };
+pub use wanted_layout::{DecodeWantedError, WantedLayout};

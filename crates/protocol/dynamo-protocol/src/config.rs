@@ -78,9 +78,13 @@ pub struct NodeConfig {
     /// The members that the cluster began with, which are its seeds. What changed since comes from
     /// the database and from the others.
     pub members: Vec<MemberInfo>,
+    /// This node, if it was no member at genesis: it makes itself known as one that joins, and holds
+    /// nothing until operators let it in.
+    pub joins: Option<MemberInfo>,
     /// What this node says of itself; `None` leaves what the members say.
     pub announcement: Option<Announcement>,
-    /// The partition table.
+    /// The partition table of the genesis. What has moved since comes from the database and from the
+    /// others.
     pub layout: Layout,
     /// Bounds on what clients may put.
     pub limits: Limits,
@@ -142,6 +146,8 @@ pub struct Timing {
     pub news_period: Duration,
     /// How often one of those that are down is asked to come back; 15 s.
     pub ask_down_period: Duration,
+    /// How often a move that does not go on is tried again; 1 s.
+    pub move_interval: Duration,
 }
 
 impl Default for Timing {
@@ -164,6 +170,7 @@ impl Default for Timing {
             suspicion_min: Duration::from_millis(1500),
             news_period: Duration::from_millis(200),
             ask_down_period: Duration::from_secs(15),
+            move_interval: Duration::from_secs(1),
         }
     }
 }

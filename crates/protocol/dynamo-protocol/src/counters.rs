@@ -111,4 +111,20 @@ counters! {
     members_judged_down,
     /// Times that the others had judged this node down, and it went on.
     called_down,
+    /// Requests that were sent again or begun anew because a register had moved.
+    requests_stale,
+    /// Steps of registers that this node learned of.
+    registers_changed,
+    /// Moves of partitions that this node began to drive.
+    moves_begun,
+    /// Moves that this node drove to their end.
+    moves_ended,
+    /// Moves that could not be proposed.
+    moves_refused,
+    /// Partitions whose holders this node named by force.
+    moves_forced,
+    /// Records of partitions that are no longer this node's, offered to their members.
+    leftovers_offered,
+    /// Copies of partitions that this node removed because they are no longer its own.
+    copies_wiped,
 }

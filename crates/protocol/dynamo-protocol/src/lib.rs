@@ -20,6 +20,7 @@ pub mod counters;
 pub mod effect;
 pub mod event;
 pub mod node;
+mod registers;
 mod replica;
 pub mod rows;
 

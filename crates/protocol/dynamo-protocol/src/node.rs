@@ -3,29 +3,33 @@
 mod anti_entropy;
 mod background;
 mod buckets;
+mod changes;
 mod explains;
 mod forwarding;
 mod gets;
 mod hints;
+mod leftovers;
 mod lists;
 mod liveness;
 mod membership;
 mod minting;
+mod moves;
 mod operations;
 mod preference;
 mod puts;
 mod reads;
+mod registers;
 mod replication;
 mod reports;
 mod timers;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_coordination::hedge_budget::HedgeBudget;
-use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, PeerHealth};
+use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, MemberStatus, PeerHealth};
 use dynamo_messages::{
     ClusterView, Envelope, Failure, Invalid, MemberView, Options, PeerMessage, Reply, Request,
     RingView,
@@ -49,6 +53,7 @@ use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
 use crate::effect::{Effect, Lane, LoadId, ScanId};
 use crate::event::{ClientId, Event};
+use crate::registers::Registers;
 use crate::replica::{HintCount, Replica, ReplicaEffect, ReplyTo};
 use operations::{Operation, Origin};
 use reads::{PendingRead, PendingScan, READS_PER_QUESTION};
@@ -59,6 +64,9 @@ pub use dynamo_messages::OperationId;
 /// Reads and scans of other nodes that may wait for the disk here. Beyond that the asker is told
 /// to go elsewhere: at 50 us each this is 0.2 s of work.
 const PEER_READS_MAX: usize = 4096;
+/// Nodes that are no members yet and have a link. Operators add few at once; others hold no certificate
+/// of the cluster's authority.
+const STRANGERS_MAX: usize = 64;
 /// How many requests under way still count as nearly idle: then all replicas are asked at once,
 /// which costs nothing that anyone needs and hides a slow one.
 const NEARLY_IDLE: usize = 1;
@@ -97,6 +105,13 @@ pub struct Node {
     background: background::Background,
     background_at: Instant,
     membership: membership::Membership,
+    registers: Registers,
+    moves: moves::Moves,
+    /// What is being offered of partitions that are not this node's any more.
+    sweep: Option<leftovers::Sweep>,
+    /// Links to nodes that are no members yet: they may make themselves known. Bounded by
+    /// `STRANGERS_MAX`.
+    strangers: BTreeSet<NodeId>,
     detector: liveness::Detector,
     /// Worked out as needed; see `preference`. Bounded by Q.
     fallback_orders: BTreeMap<PartitionId, Vec<NodeId>>,
@@ -132,7 +147,6 @@ impl Node {
             actor = ActorId(config.node.0);
         }
         let mut counters = Counters::default();
-        let replica = Replica::new(&config, recovered, actor, &mut counters);
         let next_operation = rng.next_u64();
         let detector = liveness::Detector::new(&config, now, rng.next_u64());
         let membership = membership::Membership::recover(
@@ -142,6 +156,15 @@ impl Node {
             rng.next_u64(),
             &mut counters,
         );
+        let registers = Registers::recover(&config, recovered, &mut counters);
+        let is_removed = |node| {
+            let member = membership.members().get(node);
+            member.is_some_and(|member| member.status == MemberStatus::Removed)
+        };
+        let involved = registers.involving(config.node);
+        let standings = involved.map(|id| (id, registers.standing(id, is_removed))).collect();
+        let replica = Replica::new(&config, recovered, standings, actor, &mut counters);
+        let moves = moves::Moves::recover(&config, recovered, now.monotonic, &mut counters);
         let mut node = Self {
             now,
             context_key: ContextKey::derive(&config.cluster_secret),
@@ -164,6 +187,10 @@ impl Node {
             background: background::Background::new(now.monotonic),
             background_at: now.monotonic + config.timing.background_interval,
             membership,
+            registers,
+            moves,
+            sweep: None,
+            strangers: BTreeSet::new(),
             detector,
             fallback_orders: BTreeMap::new(),
             operations: BTreeMap::new(),
@@ -183,6 +210,9 @@ impl Node {
         }
         node.begin_membership()?;
         node.recover_buckets(recovered);
+        for id in node.registers.known_acceptors() {
+            node.drive_acceptor(id);
+        }
         node.share_partitions();
         for intended in recovered.hints.keys() {
             node.handoff_event(HandoffEvent::Pending(*intended));
@@ -223,6 +253,7 @@ impl Node {
                     let failed = failed.is_some();
                     let known = self.leaf_scanned(scan, &rows, end, failed)
                         || self.page_scanned(scan, &rows, end, failed)
+                        || self.leftovers_scanned(scan, &rows, end, failed)
                         || self.hints_scanned(scan, &rows, end, failed);
                     self.counters.messages_refused += u64::from(!known);
                 }
@@ -256,6 +287,7 @@ impl Node {
         }
         self.membership_timeout();
         self.liveness_timeout();
+        self.move_timeout();
         self.settle();
     }
 
@@ -269,14 +301,17 @@ impl Node {
             self.membership.poll_timeout(),
             self.detector.poll_timeout(),
         ];
-        let regular = self.checkpoint_at.min(self.background_at);
+        let regular = self.checkpoint_at.min(self.background_at).min(self.moves.poll_timeout());
         Some(others.into_iter().flatten().fold(regular, Instant::min))
     }
 
     /// What shall be done next. Once this is empty the turn is over.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if self.effects.is_empty() {
+            self.pass_on_registers();
+            self.reshare();
             self.send_reports();
+            self.settle();
             self.replica.flush(self.now.wall);
             self.settle();
         }
@@ -414,6 +449,18 @@ impl Node {
             Request::Explain { name, timeout_ms } => {
                 self.explain_requested(origin, name, timeout_ms);
             }
+            Request::PlanChange { changes } => self.plan_requested(origin, &changes),
+            Request::CommitChange { changes, plan } => {
+                self.commit_requested(origin, &changes, plan);
+            }
+            Request::CancelMoves => self.cancel_requested(origin),
+            Request::ForceMoves { given_up, commit } => {
+                self.force_requested(origin, &given_up, commit);
+            }
+            Request::Transfers => {
+                let reply = Reply::Transfers(self.transfers_view());
+                self.answer(origin, reply);
+            }
         }
     }
 
@@ -457,14 +504,29 @@ impl Node {
             PeerMessage::KnownCheckpoints { known, wanted } => {
                 self.known_checkpoints_received(from, known, wanted);
             }
+            PeerMessage::Registers { registers } => self.registers_received(from, &registers),
+            PeerMessage::RegistersFingerprint { fingerprint } => {
+                self.registers_fingerprint_received(from, fingerprint);
+            }
+            PeerMessage::RegisterGroups { groups } => self.register_groups_received(from, &groups),
+            PeerMessage::AskRegisterGroups { groups } => self.send_registers_in(from, groups),
+            PeerMessage::WantedLayout { bytes } => self.wanted_layout_received(&bytes),
+            PeerMessage::RegisterRequest { partition, bytes } => {
+                self.register_request_received(from, partition, &bytes);
+            }
+            PeerMessage::RegisterAnswer { partition, bytes } => {
+                self.register_answer_received(from, partition, &bytes);
+            }
+            PeerMessage::MoveProgress { partition, register, exchanged, compared } => {
+                self.move_progress_received(from, partition, register, &exchanged, &compared);
+            }
             PeerMessage::Repair(message) => self.repair_received(from, message),
         }
     }
 
     fn peer_connected(&mut self, node: NodeId) {
         if !self.is_member(node) {
-            self.counters.messages_refused += 1;
-            return;
+            return self.stranger_connected(node);
         }
         self.health.connected(node, self.now.monotonic);
         self.handoff_event(HandoffEvent::Up(node));
@@ -474,9 +536,36 @@ impl Node {
         self.send_all_buckets(node);
         self.gossip_connected(node);
         self.greet_linked(node);
+        // It may know later registers, and another layout that is wanted.
+        let groups = self.registers.groups().to_vec();
+        self.send(node, Lane::Background, PeerMessage::RegisterGroups { groups });
+        self.send_wanted_layout(node);
+        for id in self.registers.forgotten() {
+            self.ask_registers_of(id);
+        }
+    }
+
+    /// A node that is no member has a link. It says who it is by gossip, and is connected then.
+    fn stranger_connected(&mut self, node: NodeId) {
+        if self.strangers.len() >= STRANGERS_MAX {
+            self.counters.messages_refused += 1;
+            return;
+        }
+        self.strangers.insert(node);
+        self.gossip_connected(node);
+    }
+
+    /// Strangers that have become members are connected.
+    fn greet_strangers(&mut self) {
+        let known = self.strangers.iter().copied().filter(|node| self.is_member(*node));
+        for node in known.collect::<Vec<_>>() {
+            self.strangers.remove(&node);
+            self.peer_connected(node);
+        }
     }
 
     fn peer_lost(&mut self, node: NodeId) {
+        self.strangers.remove(&node);
         if !self.health.is_connected(node) {
             return;
         }
@@ -510,6 +599,8 @@ impl Node {
                     self.mint_refused(operation, refusal);
                 }
                 ReplicaEffect::Answer { reply_to, outcome } => match reply_to {
+                    ReplyTo::Local(operation)
+                        if self.hint_answered(operation, self.config.node, outcome) => {}
                     ReplyTo::Local(operation) => {
                         self.write_answered(operation, self.config.node, outcome);
                     }
@@ -533,6 +624,10 @@ impl Node {
                 ReplicaEffect::BecameIncomplete { partition } => {
                     self.repair_event(AntiEntropyEvent::Reset { partition });
                 }
+                ReplicaEffect::RolledBack { partition } => self.rolled_back(partition),
+                ReplicaEffect::HasEverythingOf { partition, member } => {
+                    self.has_everything_of(partition, member);
+                }
                 ReplicaEffect::IncompletenessRecorded => {
                     self.effects.push_back(Effect::IncompletenessRecorded);
                 }
@@ -555,8 +650,8 @@ impl Node {
 
     /// Replicas of a position that can be reached, best first: this node, then the fastest.
     fn reachable_replicas(&self, position: Position) -> (PartitionId, Vec<NodeId>) {
-        let (partition, set) = self.config.layout.replicas_of(position);
-        (partition, self.ranked(set.iter()))
+        let partition = self.registers.partition_of(position);
+        (partition, self.ranked(self.registers.read_set(partition).iter()))
     }
 
     fn ranked(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
@@ -568,8 +663,8 @@ impl Node {
     }
 
     fn is_replica(&self, name: &ObjectName) -> bool {
-        let (_, set) = self.config.layout.replicas_of(Position::of_object(name));
-        set.contains(self.config.node)
+        let partition = self.registers.partition_of(Position::of_object(name));
+        self.registers.is_involved(partition, self.config.node)
     }
 
     /// r and w for a request: its own, else the bucket's.
@@ -652,7 +747,7 @@ impl Node {
     }
 
     fn cluster_view(&self) -> ClusterView {
-        let layout = &self.config.layout;
+        let layout = self.registers.settled();
         let members = self.members().iter().map(|(node, member)| MemberView {
             node,
             name: member.details.name.clone(),
@@ -676,11 +771,14 @@ impl Node {
     }
 
     fn ring_view(&self) -> RingView {
-        let layout = &self.config.layout;
+        let mut replicas = Vec::new();
+        for id in self.registers.count().partitions() {
+            replicas.extend(&self.registers.read_set(id));
+        }
         RingView {
-            version: layout.version(),
-            replication: layout.replication(),
-            replicas: layout.iter().flat_map(|(_, set)| set.iter()).collect(),
+            version: self.registers.version(),
+            replication: self.registers.replication(),
+            replicas,
         }
     }
 }

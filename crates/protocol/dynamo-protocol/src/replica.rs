@@ -10,6 +10,7 @@ mod completeness;
 mod endings;
 mod hint_space;
 mod partition;
+mod places;
 mod recovery;
 mod reports;
 mod retries;
@@ -26,7 +27,8 @@ use bytes::Bytes;
 use dynamo_merkle::TreeKey;
 use dynamo_messages::{KnownRequest, OperationId, WriteOutcome};
 use dynamo_types::{
-    ActorId, Bucket, Durability, Instant, NodeId, PartitionId, Position, RequestId, WallTime,
+    ActorId, Bucket, Durability, Instant, NodeId, PartitionId, Position, RegisterTag, RequestId,
+    WallTime,
 };
 use dynamo_versioning::{Applied, Dot, DotClock, HybridClock, Put, Record, TooManySiblings};
 
@@ -42,6 +44,7 @@ use slot::{Slot, SlotKey, State};
 use store_batch::{StoreBatch, StoreInFlight};
 use turns::JOBS_PER_SLOT_MAX;
 
+pub(crate) use places::{Role, Standing};
 pub(crate) use reports::ReportVerdict;
 
 pub use hint_space::HintCount;
@@ -52,6 +55,8 @@ pub(crate) use slot::Place;
 #[derive(Debug, Clone)]
 pub(crate) struct LocalPut {
     pub(crate) operation: OperationId,
+    /// The register that the coordinator goes by.
+    pub(crate) register: RegisterTag,
     pub(crate) put: Put,
     pub(crate) durability: Durability,
     /// After this the job is not begun any more.
@@ -63,6 +68,8 @@ pub(crate) struct LocalPut {
 #[derive(Debug, Clone)]
 pub(crate) struct IncomingWrite {
     pub(crate) reply_to: ReplyTo,
+    /// The register that the sender goes by, if the write counts under it.
+    pub(crate) register: Option<RegisterTag>,
     pub(crate) pieces: Vec<Record>,
     /// If it is state: the sender's clock from before its records (protocol rule 4). Else it may be
     /// delayed.
@@ -134,6 +141,12 @@ pub(crate) enum MetaTag {
     ReportsFrom(NodeId, u64),
     /// The node's members.
     Members,
+    /// What the node knows and promised of a partition's register: which of its stores.
+    Register(PartitionId, u64),
+    /// The layout that operators want.
+    WantedLayout,
+    /// The rows of a partition that this node is outside of are removed.
+    Wiped(PartitionId),
     /// Nobody.
     Nobody,
 }
@@ -151,6 +164,8 @@ pub(crate) enum PutRefusal {
     HintsFull,
     /// The node takes no more writes.
     Stopped,
+    /// The node goes by another register than when the put was begun.
+    Stale,
 }
 
 /// What the replica tells the node.
@@ -205,6 +220,15 @@ pub(crate) enum ReplicaEffect {
     BecameIncomplete {
         partition: PartitionId,
     },
+    /// The disk is older than what another member knows of it: this node has forgotten what it promised.
+    RolledBack {
+        partition: PartitionId,
+    },
+    /// Everything that another node of the partition had is here.
+    HasEverythingOf {
+        partition: PartitionId,
+        member: NodeId,
+    },
     /// What was found incomplete at the start is durably noted.
     IncompletenessRecorded,
     /// To [`Job::Vet`].
@@ -233,6 +257,8 @@ pub(crate) struct Replica {
     partitions: Partitions,
     /// Those that this node is a replica of.
     own_partitions: BTreeSet<PartitionId>,
+    /// Those that it is outside of and may hold rows of.
+    leftovers: BTreeSet<PartitionId>,
     /// Partitions whose state must be checkpointed at once.
     checkpoint_now: BTreeSet<PartitionId>,
     /// Names in all partitions' `dead`.
@@ -259,15 +285,20 @@ pub(crate) struct Replica {
     /// Bytes of jobs that wait or are being stored; bounded by `bytes_max`.
     bytes: usize,
     bytes_max: usize,
+    /// Rows of records stored or read by the scrub in this process, and their bytes: for their mean.
+    rows_stored: u64,
+    row_bytes: u64,
     pub(crate) clock: HybridClock,
     effects: VecDeque<ReplicaEffect>,
 }
 
 impl Replica {
-    /// A replica with what its database held. `actor` is new with every process start.
+    /// A replica with what its database held, and how it stands to the partitions that it has to do
+    /// with. `actor` is new with every process start.
     pub(crate) fn new(
         config: &NodeConfig,
         recovered: &Recovered,
+        standings: Vec<(PartitionId, Standing)>,
         actor: ActorId,
         counters: &mut Counters,
     ) -> Self {
@@ -279,7 +310,8 @@ impl Replica {
                 TreeKey::derive(&config.cluster_secret),
                 config.tree_depth,
             ),
-            own_partitions: config.layout.partitions_of(config.node).collect(),
+            own_partitions: BTreeSet::new(),
+            leftovers: BTreeSet::new(),
             checkpoint_now: BTreeSet::new(),
             dead_count: 0,
             unrecorded: BTreeSet::new(),
@@ -302,13 +334,19 @@ impl Replica {
             stopped: false,
             bytes: 0,
             bytes_max: config.bytes_in_flight_max,
+            rows_stored: 0,
+            row_bytes: 0,
             clock: HybridClock::new(),
             effects: VecDeque::new(),
         };
-        for id in replica.own_partitions.clone() {
-            let set = config.layout.replica_set(id);
-            let others = set.iter().filter(|node| *node != config.node).collect();
-            replica.partitions.get_mut(id).others = others;
+        for (id, standing) in standings {
+            replica.own_partitions.insert(id);
+            let partition = replica.partitions.get_mut(id);
+            partition.tag = Some(standing.tag);
+            partition.tag_is_synced = true;
+            partition.takes_part = standing.takes_part;
+            partition.role = standing.role;
+            partition.others = standing.others;
         }
         replica.recover(recovered, counters);
         replica
@@ -383,6 +421,16 @@ impl Replica {
     /// Whether the node takes no more writes.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Bytes of one partition's copy, about: as those of this node's that are not empty.
+    pub(crate) fn bytes_of_a_partition(&self) -> u64 {
+        let own = self.own_partitions.iter().filter_map(|id| self.partitions.get(*id));
+        let (count, records) = own.fold((0, 0), |(count, records): (u64, u64), partition| {
+            (count + 1, records.saturating_add(partition.records))
+        });
+        let per_record = self.row_bytes.checked_div(self.rows_stored).unwrap_or(0);
+        records.checked_div(count).unwrap_or(0).saturating_mul(per_record)
     }
 
     /// Whether nothing is under way.

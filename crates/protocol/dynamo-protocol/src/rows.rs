@@ -10,6 +10,8 @@
 //! | meta | `n` | [`CheckpointNames`] |
 //! | meta | `r`, partition (2), member (8) | [`Report`] |
 //! | meta | `m` | all members, as `dynamo-membership` writes them |
+//! | meta | `g`, partition (2) | the partition's register and the promises, as `dynamo-register` writes them |
+//! | meta | `w` | the layout that operators want, as `dynamo-membership` writes it |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
 //! drop, and, because a partition is the top bits of the position, to split without moving.
@@ -31,6 +33,10 @@ pub const NAMES: u8 = b'n';
 pub const JOURNAL: u8 = b'j';
 /// The one byte of the row with all members.
 pub const MEMBERS: u8 = b'm';
+/// First byte of a row with what the node knows and promised of a partition's register.
+pub const REGISTER: u8 = b'g';
+/// The one byte of the row with the layout that operators want.
+pub const WANTED_LAYOUT: u8 = b'w';
 
 mod checkpoint;
 mod checkpoint_names;
@@ -95,6 +101,48 @@ pub fn bucket_key(bucket: &Bucket) -> Bytes {
 #[must_use]
 pub fn members_key() -> Bytes {
     Bytes::from_static(&[MEMBERS])
+}
+
+/// The key of the row with the layout that operators want.
+#[must_use]
+pub fn wanted_layout_key() -> Bytes {
+    Bytes::from_static(&[WANTED_LAYOUT])
+}
+
+/// The key of the row of a partition's register.
+#[must_use]
+pub fn register_key(partition: PartitionId) -> Bytes {
+    let [high, low] = partition.0.to_be_bytes();
+    Bytes::copy_from_slice(&[REGISTER, high, low])
+}
+
+/// The partition of a register's row.
+#[must_use]
+pub fn parse_register_key(row: &Bytes) -> Option<PartitionId> {
+    match row[..] {
+        [REGISTER, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
+        _ => None,
+    }
+}
+
+/// A key behind those of all objects.
+#[must_use]
+pub fn behind_all_objects() -> Bytes {
+    // The position of the last partition's last object, and a length that no bucket's name has.
+    let mut behind = [u8::MAX; 17];
+    behind[16] = u8::MAX;
+    Bytes::copy_from_slice(&behind)
+}
+
+/// The range of the rows with reports about a partition.
+#[must_use]
+pub fn report_range(partition: PartitionId) -> (Bytes, Bytes) {
+    let [high, low] = partition.0.to_be_bytes();
+    let first = Bytes::copy_from_slice(&[REPORT, high, low]);
+    let mut behind = BytesMut::with_capacity(12);
+    behind.put_slice(&[REPORT, high, low]);
+    behind.put_bytes(u8::MAX, 9);
+    (first, behind.freeze())
 }
 
 /// The key of the row with the names of all checkpoints of this disk.

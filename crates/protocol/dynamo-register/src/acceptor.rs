@@ -157,7 +157,9 @@ impl Acceptor {
     /// that it cannot have acted in (history 21).
     #[must_use]
     pub fn after_rollback(node: NodeId, state: AcceptorState) -> Self {
-        let memory = Memory::Asking { told: BTreeSet::new() };
+        // A lone replica has nobody to ask, and nobody else has anything that it could contradict.
+        let alone = state.register.current.len() == 1;
+        let memory = if alone { Memory::Whole } else { Memory::Asking { told: BTreeSet::new() } };
         let mut acceptor = Self::new(node, AcceptorState { memory, may_vote: false, ..state });
         acceptor.store();
         acceptor
@@ -167,6 +169,40 @@ impl Acceptor {
     #[must_use]
     pub fn register(&self) -> &Register {
         &self.state.register
+    }
+
+    /// What is or shall be stored.
+    #[must_use]
+    pub fn state(&self) -> &AcceptorState {
+        &self.state
+    }
+
+    /// Whether all that it knows is synced.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.asked == self.stored
+    }
+
+    /// A store was refused: asks for it again.
+    pub fn store_again(&mut self) {
+        if !self.is_synced() {
+            self.store();
+        }
+    }
+
+    /// Learns a register from somebody who wants no answer.
+    pub fn learn(&mut self, register: &Register) {
+        self.climb(register);
+    }
+
+    /// The disk turns out to be older than what was stored last: see [`after_rollback`](Self::after_rollback).
+    pub fn rolled_back(&mut self) {
+        let state = self.state.clone();
+        let (asked, stored) = (self.asked, self.stored);
+        *self = Self { asked, stored, ..Self::new(self.node, state.clone()) };
+        let forgot = Self::after_rollback(self.node, state);
+        self.state = forgot.state;
+        self.store();
     }
 
     /// Whether it takes part: it remembers its votes.
@@ -210,7 +246,8 @@ impl Acceptor {
     /// Whether to take a request that its coordinator sends under this register. One that is behind
     /// learns it from the request first, one that is ahead says so (history 19).
     pub fn admit(&mut self, label: &Register) -> Admission {
-        if self.state.register > *label && !planted(PlantedBug::AcceptsOneStageBehind) {
+        let is_ahead = self.state.register > *label && !self.state.register.asks_as(label);
+        if is_ahead && !planted(PlantedBug::AcceptsOneStageBehind) {
             return Admission::Stale(self.state.register);
         }
         self.climb(label);
@@ -239,9 +276,12 @@ impl Acceptor {
         }
         // Members of an earlier set make room for those of the present one.
         told.retain(|node| holders.contains(*node));
-        if told.len() >= majority(&holders) {
+        // Of two replicas each is in every majority: what this one has forgotten the other knows, and
+        // nothing is decided without it.
+        let other_is_in_all = holders.len() == 2;
+        if told.len() >= majority(&holders) || other_is_in_all {
             let through = self.state.register.cleaned().epoch.number;
-            self.state.memory = if planted(PlantedBug::ForgetfulVotesOnceTold) {
+            self.state.memory = if other_is_in_all || planted(PlantedBug::ForgetfulVotesOnceTold) {
                 Memory::Whole
             } else {
                 Memory::Abstains { through }

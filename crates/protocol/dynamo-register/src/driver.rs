@@ -143,6 +143,12 @@ impl Driver {
         Ok(())
     }
 
+    /// What it was told to do last.
+    #[must_use]
+    pub fn wish(&self) -> Goal {
+        self.goal
+    }
+
     /// Another wish of the operator.
     pub fn want(&mut self, goal: Goal) {
         self.goal = goal;

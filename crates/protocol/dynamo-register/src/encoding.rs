@@ -7,6 +7,9 @@
 //! ballot:   lamport 8, plan 16
 //! row:      version 1, register without version and tag; promised: flag 1 [ballot];
 //!           whether it may vote 1; memory 1 and its body; tag 16
+//! request:  version 1; 1 promise, 2 accept, 3 learn; register without version and tag; tag 16
+//! answer:   version 1; vote: 0 none, 1 promised, 2 accepted, 3 barred [ballot]; promised: flag 1
+//!           [ballot]; register without version and tag; tag 16
 //! memory:   0 whole; 1 asking: a set, which may be empty; 2 abstains: number of the epoch 8
 //! ```
 //! Numbers are big-endian. The tag is BLAKE3 over all before it: registers travel to every node, and a
@@ -20,7 +23,7 @@ use bytes::Bytes;
 use dynamo_ring::ReplicaSet;
 use thiserror::Error;
 
-use crate::acceptor::{AcceptorState, Memory};
+use crate::acceptor::{AcceptorState, Answer, Memory, Request, Vote};
 use crate::ballot::{Ballot, Epoch, Force, PlanHash};
 use crate::reader::Reader;
 use crate::register::{Move, Register, Stage};
@@ -29,6 +32,8 @@ const VERSION: u8 = 1;
 const TAG_BYTES: usize = 16;
 const OF_REGISTER: &[u8] = b"dynamo register 1";
 const OF_ROW: &[u8] = b"dynamo acceptor 1";
+const OF_REQUEST: &[u8] = b"dynamo register request 1";
+const OF_ANSWER: &[u8] = b"dynamo register answer 1";
 
 /// Why bytes are no register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -135,6 +140,78 @@ impl AcceptorState {
         };
         ended(&reader)?;
         Ok(Self { register, promised, may_vote, memory })
+    }
+}
+
+impl Request {
+    /// The bytes of the question.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let (kind, register) = match self {
+            Self::Promise(register) => (1, register),
+            Self::Accept(register) => (2, register),
+            Self::Learn(register) => (3, register),
+        };
+        let mut out = Vec::from([VERSION, kind]);
+        put_register(&mut out, register);
+        sealed(out, OF_REQUEST)
+    }
+
+    /// Reads a question.
+    ///
+    /// # Errors
+    /// Refuses every sequence of bytes that [`encode`](Self::encode) does not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeRegisterError> {
+        let mut reader = opened(bytes, OF_REQUEST)?;
+        let kind = reader.byte()?;
+        let register = read_register(&mut reader)?;
+        ended(&reader)?;
+        match kind {
+            1 => Ok(Self::Promise(register)),
+            2 => Ok(Self::Accept(register)),
+            3 => Ok(Self::Learn(register)),
+            other => Err(DecodeRegisterError::Stage(other)),
+        }
+    }
+}
+
+impl Answer {
+    /// The bytes of the answer.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::from([VERSION]);
+        let (kind, ballot) = match self.vote {
+            None => (0, None),
+            Some(Vote::Promised(ballot)) => (1, Some(ballot)),
+            Some(Vote::Accepted(ballot)) => (2, Some(ballot)),
+            Some(Vote::Barred(ballot)) => (3, Some(ballot)),
+        };
+        out.push(kind);
+        if let Some(ballot) = ballot {
+            put_ballot(&mut out, ballot);
+        }
+        put_optional_ballot(&mut out, self.promised);
+        put_register(&mut out, &self.register);
+        sealed(out, OF_ANSWER)
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// Refuses every sequence of bytes that [`encode`](Self::encode) does not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeRegisterError> {
+        let mut reader = opened(bytes, OF_ANSWER)?;
+        let vote = match reader.byte()? {
+            0 => None,
+            1 => Some(Vote::Promised(reader.ballot()?)),
+            2 => Some(Vote::Accepted(reader.ballot()?)),
+            3 => Some(Vote::Barred(reader.ballot()?)),
+            other => return Err(DecodeRegisterError::Stage(other)),
+        };
+        let promised = reader.optional_ballot()?;
+        let register = read_register(&mut reader)?;
+        ended(&reader)?;
+        Ok(Self { vote, register, promised })
     }
 }
 

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use dynamo_ring::ReplicaSet;
-use dynamo_types::{NodeId, Replication};
+use dynamo_types::{NodeId, RegisterTag, Replication};
 use thiserror::Error;
 
 use crate::ballot::{Ballot, Epoch, Force, LAMPORT_MAX, PlanHash};
@@ -105,6 +105,36 @@ impl Register {
     #[must_use]
     pub fn first(current: ReplicaSet) -> Self {
         Self { epoch: Epoch::FIRST, current, movement: None }
+    }
+
+    /// Names what this register asks of requests. *Fenced* and *synced* ask the same, so who has voted
+    /// and who has not serve the same requests; all else has tags of its own.
+    #[must_use]
+    pub fn tag(&self) -> RegisterTag {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"dynamo register tag 1");
+        hasher.update(&self.what_it_asks().encode());
+        let hash = hasher.finalize();
+        let digest = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+        RegisterTag::of_digest(u64::from_be_bytes(*digest))
+    }
+
+    /// A digest of all of it.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let hash = blake3::hash(&self.encode());
+        u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    }
+
+    /// Whether the two ask the same of requests.
+    #[must_use]
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.what_it_asks() == other.what_it_asks()
+    }
+
+    /// The same register without what requests do not see.
+    fn what_it_asks(&self) -> Self {
+        if self.stage() == Some(Stage::Synced) { self.at(Stage::Fenced) } else { *self }
     }
 
     /// How far the move is; none if there is no move.
@@ -242,7 +272,8 @@ impl Register {
     }
 
     /// The stable register that follows a decided move; this one if nothing is decided.
-    pub(crate) fn cleaned(&self) -> Self {
+    #[must_use]
+    pub fn cleaned(&self) -> Self {
         match self.movement {
             Some(movement) if movement.stage >= Stage::Decided => {
                 Self { epoch: self.epoch.next(), current: movement.next, movement: None }

@@ -9,14 +9,11 @@ use serde_json::json;
 use crate::arguments::JsonArguments;
 use crate::output;
 
-pub(super) async fn cluster(
-    client: &Client,
-    arguments: &JsonArguments,
-) -> anyhow::Result<ExitCode> {
+pub(super) async fn cluster(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let view = client.cluster().await?;
     let replicas = view.partition_count * u32::from(view.replication.get());
     let share = |member: &MemberView| f64::from(member.replicas_held) / f64::from(replicas.max(1));
-    if arguments.json {
+    if as_json {
         let member = |member: &MemberView| {
             json!({
                 "id": member.node.to_string(),

@@ -8,9 +8,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use dynamo_messages::{
-    ClientFrame, ClusterView, Explanation, Failure, HintView, Invalid, ListPage, MemberView,
-    Mutation, ObjectReply, PROTOCOL_VERSION, Receipt, ReplicaState, ReplicaView, Reply, Request,
-    RingView, SiblingReply, SiblingView, decode_client, encode_client,
+    ClientFrame, ClusterChange, ClusterView, Explanation, Failure, HintView, Invalid, LinkView,
+    ListPage, MemberView, Mutation, ObjectReply, PROTOCOL_VERSION, PlanView, PlannedNodeView,
+    Receipt, ReplicaState, ReplicaView, Reply, Request, RingView, SiblingReply, SiblingView,
+    TransferView, TransfersView, decode_client, encode_client,
 };
 use dynamo_transport::certificates::Authority;
 use dynamo_transport::{
@@ -40,6 +41,12 @@ struct Store {
     lost: Vec<(NodeId, Key)>,
     /// Objects of which this node keeps a hint.
     hinted: Vec<(NodeId, Key)>,
+    /// Changes that were committed, one after the other.
+    changes: Vec<ClusterChange>,
+    /// Partitions on their way: one less each time that someone asks.
+    moving: u32,
+    /// Whether the answer to a commit or a force gets lost.
+    forgetful: bool,
 }
 
 impl FakeStore {
@@ -117,6 +124,28 @@ impl FakeStore {
         let mut store = self.store.lock().unwrap();
         let sibling = store.sibling(value.into(), content_type.to_owned().into());
         store.objects.entry(name).or_default().push(sibling);
+    }
+
+    /// All changes that were committed.
+    pub(crate) fn changes(&self) -> Vec<ClusterChange> {
+        self.store.lock().unwrap().changes.clone()
+    }
+
+    /// Lets so many partitions be on their way.
+    pub(crate) fn begin_moves(&self, partitions: u32) {
+        self.store.lock().unwrap().moving = partitions;
+    }
+
+    /// Lets a node be seen as this.
+    pub(crate) fn see(&self, node: u64, reachable: bool, liveness: &str) {
+        let mut store = self.store.lock().unwrap();
+        let member = store.members.iter_mut().find(|member| member.node == NodeId(node)).unwrap();
+        (member.reachable, member.liveness) = (reachable, liveness.to_owned());
+    }
+
+    /// Lets nobody know from now on what became of a change.
+    pub(crate) fn forget_outcomes(&self) {
+        self.store.lock().unwrap().forgetful = true;
     }
 
     /// Lets a node lose an object.
@@ -242,12 +271,89 @@ impl Store {
                 replication,
                 replicas: (0..8).map(|p| self.members[p % self.members.len()].node).collect(),
             }),
+            Request::PlanChange { changes } => Reply::Plan(self.plan(&changes)),
+            Request::CommitChange { changes, plan } => {
+                if plan != self.plan(&changes).plan {
+                    let detail = "planned for another cluster".into();
+                    return Reply::Failed(Failure::Invalid { reason: Invalid::Change, detail });
+                }
+                let view = self.plan(&changes);
+                self.changes.extend(changes);
+                self.committed(view)
+            }
+            Request::CancelMoves => Reply::Cancelled { moves: std::mem::take(&mut self.moving) },
+            Request::ForceMoves { given_up, commit } => {
+                let remove = |node: &String| ClusterChange::Remove { node: node.clone() };
+                let removed: Vec<ClusterChange> = given_up.iter().map(remove).collect();
+                let view = self.plan(&removed);
+                if !commit {
+                    return Reply::Plan(view);
+                }
+                self.changes.extend(removed);
+                self.committed(view)
+            }
+            Request::Transfers => Reply::Transfers(self.transfers()),
             Request::Explain { name, .. } => Reply::Explanation(Explanation {
                 partition: PartitionId(3),
                 replicas: self.members.iter().map(|m| self.replica(m.node, &name)).collect(),
                 hints: self.hints(&name),
                 verified_ms_ago: (!self.hinted.is_empty()).then_some(1_500),
             }),
+        }
+    }
+
+    /// The same changes of the same members give the same plan.
+    fn plan(&self, changes: &[ClusterChange]) -> PlanView {
+        let number = self.changes.len() * 100 + changes.len();
+        PlanView {
+            plan: (0xfeed << 112) + number as u128,
+            committed: false,
+            partitions_changed: 3,
+            copies_moved: 3,
+            copies_lower_bound: 2,
+            copies: 8,
+            bytes: 3 << 20,
+            seconds: 75,
+            zone_safe_before: 8,
+            zone_safe_after: 7,
+            out_of_reach: u32::from(
+                changes.iter().any(|c| matches!(c, ClusterChange::Remove { .. })),
+            ),
+            nodes: vec![PlannedNodeView {
+                node: NodeId(1),
+                name: "node-1".into(),
+                before: 4,
+                after: 2,
+                received: 0,
+                sent: 3,
+            }],
+            links: vec![LinkView { from: NodeId(1), to: NodeId(2), copies: 3, bytes: 3 << 20 }],
+        }
+    }
+
+    fn committed(&self, view: PlanView) -> Reply {
+        if self.forgetful {
+            return Reply::Failed(Failure::OutcomeUnknown { reached: 1, needed: 2 });
+        }
+        Reply::Plan(PlanView { committed: true, ..view })
+    }
+
+    fn transfers(&mut self) -> TransfersView {
+        let transfer = |partition: u16| TransferView {
+            partition: PartitionId(partition),
+            stage: "fenced".into(),
+            current: vec![NodeId(1)],
+            next: vec![NodeId(2)],
+            waiting: vec![(NodeId(2), NodeId(1))],
+            records: Some(12),
+        };
+        let moving = self.moving;
+        self.moving = moving.saturating_sub(1);
+        TransfersView {
+            transfers: (0..moving).map(|p| transfer(u16::try_from(p).unwrap())).collect(),
+            settled: 8 - moving.min(8),
+            partitions: 8,
+            leaving: if moving > 0 { vec![NodeId(1)] } else { Vec::new() },
         }
     }
 

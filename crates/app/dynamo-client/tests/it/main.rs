@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test is meant to panic")]
 
+mod changes;
 mod fake_node;
 mod outcomes;
 mod routing;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
+use dynamo_membership::MemberStatus;
 use dynamo_types::NodeId;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
@@ -26,6 +27,8 @@ struct AliveBody {
 #[derive(Serialize)]
 struct ReadyBody {
     status: &'static str,
+    /// Where this node is on its way through the cluster.
+    state: Option<&'static str>,
     /// Members without a connection now; a node is ready without them once they are judged down.
     unreachable: Vec<String>,
 }
@@ -35,7 +38,7 @@ pub(super) async fn alive() -> Response<Body> {
     std::future::ready(json(&AliveBody { status: "alive" })).await
 }
 
-/// `GET /readyz`: recovered, and every member was connected or judged down.
+/// `GET /readyz`: recovered, not removed, and every member was connected or judged down.
 pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Response<Body> {
     answer(readiness(&state).await)
 }
@@ -45,6 +48,10 @@ async fn readiness(state: &HttpState) -> Result<Response<Body>, Problem> {
         return Err(Problem::new(ProblemKind::NotReady, "the node is stopping"));
     }
     let status = state.node.status().await.map_err(|error| Problem::of_ask(error, false))?;
+    if status.own_status == Some(MemberStatus::Removed) {
+        let detail = "this node was removed from the cluster and can be stopped for good";
+        return Err(Problem::new(ProblemKind::NotReady, detail));
+    }
     let names = |nodes: &[NodeId]| -> Vec<String> {
         nodes.iter().map(|node| state.name_of(*node)).collect()
     };
@@ -53,7 +60,8 @@ async fn readiness(state: &HttpState) -> Result<Response<Body>, Problem> {
     }
     if state.was_ready.load(Ordering::Relaxed) {
         let unreachable = names(&status.unreachable);
-        return Ok(json(&ReadyBody { status: "ready", unreachable }));
+        let state = status.own_status.map(MemberStatus::name);
+        return Ok(json(&ReadyBody { status: "ready", state, unreachable }));
     }
     let detail = format!("no connection yet to {}", names(&status.awaited).join(", "));
     Err(Problem::retry(ProblemKind::NotReady, detail, READY_RETRY_MS))

@@ -56,6 +56,8 @@ problems! {
     InvalidContext = BAD_REQUEST, "invalid-context", "The context is invalid";
     /// Settings of a bucket that are malformed or cannot be.
     InvalidSettings = BAD_REQUEST, "invalid-settings", "The bucket settings are invalid";
+    /// A change of the members that is malformed.
+    InvalidChange = BAD_REQUEST, "invalid-change", "The change of the members is malformed";
     /// No credential, or an unknown one.
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid credential is needed";
     /// A credential that does not allow this.
@@ -70,6 +72,8 @@ problems! {
     RequestTimeout = REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time";
     /// A key with as many siblings as it may hold.
     TooManySiblings = CONFLICT, "too-many-siblings", "The key holds too many siblings";
+    /// A change of the members that cannot be done, or was planned for another cluster.
+    ChangeRefused = CONFLICT, "change-refused", "The members cannot be changed so";
     /// A value over the limit.
     ValueTooLarge = PAYLOAD_TOO_LARGE, "value-too-large", "The value is too large";
     /// A request line over the limit.
@@ -254,6 +258,9 @@ fn kind_of_invalid(reason: Invalid) -> ProblemKind {
         Invalid::TooManySiblings => ProblemKind::TooManySiblings,
         Invalid::Settings => ProblemKind::InvalidSettings,
         Invalid::Unsupported => ProblemKind::Unsupported,
+        // A plan for another cluster state, and a change that this state does not allow: both may be
+        // right a moment later, after another plan.
+        Invalid::Change => ProblemKind::ChangeRefused,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request as AxumRequest;
-use axum::routing::get;
+use axum::routing::{get, post};
 use dynamo_messages::Reply;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response};
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::problem::{Problem, ProblemKind};
 use super::state::HttpState;
-use super::{buckets, cluster, explain, health, objects, target};
+use super::{buckets, changes, cluster, explain, health, objects, target};
 use crate::access::{Access, Permission};
 use crate::metrics::Route;
 
@@ -32,7 +32,12 @@ pub(super) fn router(state: &Arc<HttpState>) -> Router {
         .route("/v1/buckets", get(buckets::list))
         .route("/v1/buckets/{bucket}", get(buckets::get).put(buckets::put))
         .route("/v1/cluster", get(cluster::members))
+        .route("/v1/cluster/plan", post(changes::plan))
+        .route("/v1/cluster/commit", post(changes::commit))
+        .route("/v1/cluster/cancel", post(changes::cancel))
+        .route("/v1/cluster/force", post(changes::force))
         .route("/v1/ring", get(cluster::ring))
+        .route("/v1/transfers", get(changes::transfers))
         .route("/v1/explain/{bucket}/{*key}", get(explain::explain))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

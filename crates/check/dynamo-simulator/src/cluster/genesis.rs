@@ -147,6 +147,7 @@ fn configure(
         cluster_secret: [9; 32],
         members,
         // Each node's own, at its start.
+        joins: None,
         announcement: None,
         layout,
         limits: options.limits,

@@ -2,12 +2,13 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use bytes::Bytes;
 use dynamo_types::limits::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
-use dynamo_types::{Bucket, Key, ObjectName, Position};
+use dynamo_types::{Bucket, Key, NodeId, ObjectName, Position, RegisterTag};
 use dynamo_versioning::Record;
-use rkyv::{Archive, Serialize};
+use rkyv::{Archive, Archived, Serialize};
 
 use super::error::{DecodeError, FieldError};
 
@@ -119,6 +120,26 @@ impl Fields<'_> {
         meaning: impl FnOnce(u8) -> Option<T>,
     ) -> Result<T, DecodeError> {
         meaning(number).ok_or_else(|| self.refuse(field, FieldError::Number(number.into())))
+    }
+
+    /// A register's tag, of which none is 0.
+    pub(super) fn register(
+        self,
+        field: &'static str,
+        number: u64,
+    ) -> Result<RegisterTag, DecodeError> {
+        let number = NonZeroU64::new(number);
+        number.map(RegisterTag).ok_or_else(|| self.refuse(field, FieldError::Number(0)))
+    }
+
+    /// At most `max` nodes.
+    pub(super) fn nodes(
+        self,
+        field: &'static str,
+        nodes: &[Archived<u64>],
+        max: usize,
+    ) -> Result<Vec<NodeId>, DecodeError> {
+        self.list(field, nodes, max, |node| Ok(NodeId(node.to_native())))
     }
 
     pub(super) fn count(

@@ -35,6 +35,15 @@ pub(super) mod kind {
     pub(in crate::encoding) const REPAIR_STATE_BY_INITIATOR: u8 = 28;
     pub(in crate::encoding) const REPAIR_STATE_BY_RESPONDER: u8 = 29;
 
+    pub(in crate::encoding) const REGISTERS: u8 = 30;
+    pub(in crate::encoding) const REGISTERS_FINGERPRINT: u8 = 31;
+    pub(in crate::encoding) const REGISTER_GROUPS: u8 = 32;
+    pub(in crate::encoding) const ASK_REGISTER_GROUPS: u8 = 33;
+    pub(in crate::encoding) const WANTED_LAYOUT: u8 = 34;
+    pub(in crate::encoding) const REGISTER_REQUEST: u8 = 35;
+    pub(in crate::encoding) const REGISTER_ANSWER: u8 = 36;
+    pub(in crate::encoding) const MOVE_PROGRESS: u8 = 37;
+
     pub(in crate::encoding) const REQUEST_GET: u8 = 64;
     pub(in crate::encoding) const REQUEST_MUTATE: u8 = 65;
     pub(in crate::encoding) const REQUEST_LIST: u8 = 66;
@@ -44,6 +53,11 @@ pub(super) mod kind {
     pub(in crate::encoding) const REQUEST_CLUSTER: u8 = 70;
     pub(in crate::encoding) const REQUEST_RING: u8 = 71;
     pub(in crate::encoding) const REQUEST_EXPLAIN: u8 = 72;
+    pub(in crate::encoding) const REQUEST_PLAN_CHANGE: u8 = 73;
+    pub(in crate::encoding) const REQUEST_COMMIT_CHANGE: u8 = 74;
+    pub(in crate::encoding) const REQUEST_CANCEL_MOVES: u8 = 75;
+    pub(in crate::encoding) const REQUEST_FORCE_MOVES: u8 = 76;
+    pub(in crate::encoding) const REQUEST_TRANSFERS: u8 = 77;
 
     pub(in crate::encoding) const REPLY_OBJECT: u8 = 128;
     pub(in crate::encoding) const REPLY_STORED: u8 = 129;
@@ -54,6 +68,9 @@ pub(super) mod kind {
     pub(in crate::encoding) const REPLY_RING: u8 = 134;
     pub(in crate::encoding) const REPLY_FAILED: u8 = 135;
     pub(in crate::encoding) const REPLY_EXPLANATION: u8 = 136;
+    pub(in crate::encoding) const REPLY_PLAN: u8 = 137;
+    pub(in crate::encoding) const REPLY_CANCELLED: u8 = 138;
+    pub(in crate::encoding) const REPLY_TRANSFERS: u8 = 139;
 }
 
 /// Both directions of an enumeration from one table.
@@ -83,7 +100,7 @@ numbered! { durability_number, durability: Durability {
 
 numbered! { invalid_number, invalid: Invalid {
     1 => Option, 2 => Context, 3 => ValueTooLarge, 4 => RequestIdReused, 5 => TooManySiblings,
-    6 => Settings, 7 => Unsupported,
+    6 => Settings, 7 => Unsupported, 8 => Change,
 } }
 
 numbered! { replica_state_number, replica_state: ReplicaState {

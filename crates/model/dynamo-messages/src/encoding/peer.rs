@@ -1,10 +1,13 @@
 //! What nodes tell each other, as bytes.
 
+mod registers;
+
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use bytes::Bytes;
 use dynamo_types::limits::KEY_BYTES_MAX;
-use dynamo_types::{ActorId, CheckpointName, NodeId, PartitionId, RequestId};
+use dynamo_types::{ActorId, CheckpointName, NodeId, PartitionId, RegisterTag, RequestId};
 use dynamo_versioning::{BodyDigest, Dot, DotSet, Record};
 use rkyv::{Archive, Serialize};
 
@@ -37,6 +40,8 @@ const CLOCK_REPORTS_MAX: usize = 4096;
 struct WriteWire {
     operation: Option<u64>,
     name: NameWire,
+    /// The tag, or 0.
+    register: u64,
     /// The node that the hint is for, if it is one.
     hint_for: Option<u64>,
     /// Whether the hint counts towards w; false where there is none.
@@ -58,6 +63,8 @@ struct WriteReplyWire {
 struct ReadWire {
     operation: u64,
     name: NameWire,
+    /// The tag, or 0.
+    register: u64,
     value_bytes_max: u32,
     known: Option<u128>,
     remaining_ms: u32,
@@ -96,6 +103,7 @@ struct ForwardWire {
 struct ScanWire {
     operation: u64,
     partition: u16,
+    register: u64,
     bucket: Bytes,
     prefix: Bytes,
     after: Option<PlaceWire>,
@@ -200,6 +208,7 @@ struct KnownByWire {
 #[derive(Archive, Serialize)]
 struct ReportWire {
     partition: u16,
+    register: u64,
     checkpoint: CheckpointWire,
     after: Vec<CheckpointWire>,
     /// The canonical bytes of a set of dots.
@@ -227,6 +236,7 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head.archive(&WriteWire {
                 operation: write.operation.map(|operation| operation.0),
                 name: NameWire::of(&write.name),
+                register: register_number(write.register),
                 hint_for: write.hint.map(|hint| hint.intended.0),
                 acknowledging: write.hint.is_some_and(|hint| hint.acknowledging),
                 pieces,
@@ -243,6 +253,7 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head.archive(&ReadWire {
                 operation: wanted.operation.0,
                 name: NameWire::of(&wanted.name),
+                register: register_number(wanted.register),
                 value_bytes_max: wanted.value_bytes_max,
                 known: wanted.known.map(|request| request.0),
                 remaining_ms: wanted.remaining_ms,
@@ -273,6 +284,7 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head.archive(&ScanWire {
                 operation: scan.operation.0,
                 partition: scan.partition.0,
+                register: scan.register.0.get(),
                 bucket: scan.bucket.as_bytes().clone(),
                 prefix: scan.prefix.clone(),
                 after: scan.after.as_ref().map(PlaceWire::of),
@@ -358,8 +370,28 @@ pub(super) fn encode(hlc: u64, message: &PeerMessage) -> Bytes {
             head = Head::new(kind::KNOWN_CHECKPOINTS, hlc, bytes);
             head.archive(&KnownCheckpointsWire { known, wanted });
         }
+        PeerMessage::Registers { registers } => return registers::registers(hlc, registers),
+        PeerMessage::RegistersFingerprint { fingerprint } => {
+            return registers::fingerprint(hlc, *fingerprint);
+        }
+        PeerMessage::RegisterGroups { groups } => return registers::groups(hlc, groups),
+        PeerMessage::AskRegisterGroups { groups } => return registers::ask_groups(hlc, *groups),
+        PeerMessage::WantedLayout { bytes } => return registers::wanted_layout(hlc, bytes),
+        PeerMessage::RegisterRequest { partition, bytes } => {
+            return registers::request(hlc, *partition, bytes);
+        }
+        PeerMessage::RegisterAnswer { partition, bytes } => {
+            return registers::answer(hlc, *partition, bytes);
+        }
+        PeerMessage::MoveProgress { partition, register, exchanged, compared } => {
+            return registers::progress(hlc, *partition, *register, [exchanged, compared]);
+        }
     }
     head.finish()
+}
+
+fn register_number(register: Option<RegisterTag>) -> u64 {
+    register.map_or(0, |register| register.0.get())
 }
 
 fn dots_wire(dots: &[Dot]) -> Vec<DotWire> {
@@ -371,6 +403,7 @@ fn report_wire(report: &ClockReport) -> ReportWire {
     report.dots.encode(&mut dots);
     ReportWire {
         partition: report.partition.0,
+        register: report.register.0.get(),
         checkpoint: checkpoint_wire(report.checkpoint),
         after: checkpoints_wire(&report.after),
         dots: dots.into(),
@@ -400,6 +433,7 @@ fn write_reply_wire(reply: ReplicaWriteReply) -> WriteReplyWire {
         WriteOutcome::Failed => (3, false),
         WriteOutcome::Overloaded => (4, false),
         WriteOutcome::HintsFull => (5, false),
+        WriteOutcome::Stale => (6, false),
     };
     let settings_version = reply.settings_version;
     WriteReplyWire { operation: reply.operation.0, outcome, synced, settings_version }
@@ -414,6 +448,7 @@ fn read_reply_wire(reply: &ReplicaReadReply) -> ReadReplyWire {
         ReadOutcome::Unsure => (3, Bytes::new(), false, 0, 0),
         ReadOutcome::Overloaded => (4, Bytes::new(), false, 0, 0),
         ReadOutcome::NoHint => (5, Bytes::new(), false, 0, 0),
+        ReadOutcome::Stale => (6, Bytes::new(), false, 0, 0),
     };
     let known = reply.known.map(|known| KnownWire {
         request: known.request.0,
@@ -462,6 +497,7 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
             Ok(PeerMessage::Read(ReplicaRead {
                 operation: OperationId(wire.operation.to_native()),
                 name: fields.name(&wire.name)?,
+                register: read_register(wire.register.to_native()),
                 value_bytes_max: wire.value_bytes_max.to_native(),
                 known: wire.known.as_ref().map(|request| RequestId(request.to_native())),
                 remaining_ms: wire.remaining_ms.to_native(),
@@ -568,11 +604,16 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<PeerMessage
             })?;
             Ok(PeerMessage::KnownCheckpoints { known, wanted })
         }
+        kind if registers::is_about_registers(kind) => registers::decode(kind, body, frame),
         kind if repair::is_repair(kind) => {
             Ok(PeerMessage::Repair(repair::decode(kind, body, frame)?))
         }
         _ => Err(DecodeError::UnknownKind { kind }),
     }
+}
+
+fn read_register(number: u64) -> Option<RegisterTag> {
+    NonZeroU64::new(number).map(RegisterTag)
 }
 
 fn read_dots(fields: Fields<'_>, dots: &[ArchivedDotWire]) -> Result<Vec<Dot>, DecodeError> {
@@ -590,9 +631,10 @@ fn read_report(
     fields.count("dots", report.dots.len() - read, 0)?;
     // Any sixteen bits are a partition of some Q; who knows Q checks it.
     let partition = PartitionId(report.partition.to_native());
+    let register = fields.register("register", report.register.to_native())?;
     let checkpoint = read_checkpoint(&report.checkpoint);
     let after = read_checkpoints(fields, &report.after)?;
-    Ok(ClockReport { partition, checkpoint, after, dots })
+    Ok(ClockReport { partition, register, checkpoint, after, dots })
 }
 
 fn read_checkpoint(name: &ArchivedCheckpointWire) -> CheckpointName {
@@ -611,6 +653,7 @@ fn read_write(fields: Fields<'_>, wire: &ArchivedWriteWire) -> Result<ReplicaWri
     Ok(ReplicaWrite {
         operation,
         name: fields.name(&wire.name)?,
+        register: read_register(wire.register.to_native()),
         hint: wire.hint_for.as_ref().map(|node| HintFor {
             intended: NodeId(node.to_native()),
             acknowledging: wire.acknowledging,
@@ -632,6 +675,7 @@ fn read_write_reply(
         3 => WriteOutcome::Failed,
         4 => WriteOutcome::Overloaded,
         5 => WriteOutcome::HintsFull,
+        6 => WriteOutcome::Stale,
         other => return Err(fields.refuse("outcome", FieldError::Number(other.into()))),
     };
     Ok(ReplicaWriteReply {
@@ -657,6 +701,7 @@ fn read_read_reply(
         3 => ReadOutcome::Unsure,
         4 => ReadOutcome::Overloaded,
         5 => ReadOutcome::NoHint,
+        6 => ReadOutcome::Stale,
         other => return Err(fields.refuse("outcome", FieldError::Number(other.into()))),
     };
     let known = wire.known.as_ref().map(|known| KnownRequest {
@@ -679,6 +724,7 @@ fn read_scan(fields: Fields<'_>, wire: &ArchivedScanWire) -> Result<ReplicaScan,
         operation: OperationId(wire.operation.to_native()),
         // Any sixteen bits are a partition of some Q; who knows Q checks it.
         partition: PartitionId(wire.partition.to_native()),
+        register: fields.register("register", wire.register.to_native())?,
         bucket: fields.bucket("bucket", &wire.bucket)?,
         prefix: fields.bounded_bytes("prefix", &wire.prefix, KEY_BYTES_MAX)?,
         after,

@@ -10,11 +10,13 @@ use dynamo_versioning::Dot;
 use rkyv::{Archive, Serialize};
 
 use super::archive::{Head, read};
+use super::changes::{PlanWire, plan_bytes};
 use super::error::{DecodeError, FieldError};
 use super::explanation::{ExplanationWire, explanation_bytes};
 use super::fields::Fields;
 use super::numbers::{invalid, invalid_number, kind};
 use super::request::{SettingsWire, text_bytes};
+use super::transfers::{TransfersWire, transfers_bytes};
 use crate::client::{
     ClusterView, Failure, ListPage, MemberView, ObjectReply, Receipt, Reply, RingView, SiblingReply,
 };
@@ -23,9 +25,9 @@ use crate::client::{
 pub(super) const SIBLINGS_MAX: usize = 1 << 16;
 /// Ten thousand buckets is what a cluster holds, ten thousand members more than it can.
 pub(super) const BUCKETS_MAX: usize = 10_000;
-const MEMBERS_MAX: usize = 10_000;
+pub(super) const MEMBERS_MAX: usize = 10_000;
 /// The largest partition table: 65,536 partitions of seven replicas.
-const TABLE_MAX: usize = (1 << 16) * Replication::MAX as usize;
+pub(super) const TABLE_MAX: usize = (1 << 16) * Replication::MAX as usize;
 /// Names, zones, addresses and explanations are for people.
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -113,6 +115,11 @@ struct FailedWire {
     retry_after_ms: u32,
 }
 
+#[derive(Archive, Serialize)]
+struct CancelledWire {
+    moves: u32,
+}
+
 pub(super) fn is_reply(kind: u8) -> bool {
     kind >= kind::REPLY_OBJECT
 }
@@ -128,6 +135,9 @@ pub(super) fn kind_of(reply: &Reply) -> u8 {
         Reply::Ring(_) => kind::REPLY_RING,
         Reply::Failed(_) => kind::REPLY_FAILED,
         Reply::Explanation(_) => kind::REPLY_EXPLANATION,
+        Reply::Plan(_) => kind::REPLY_PLAN,
+        Reply::Cancelled { .. } => kind::REPLY_CANCELLED,
+        Reply::Transfers(_) => kind::REPLY_TRANSFERS,
     }
 }
 
@@ -145,7 +155,9 @@ pub(super) fn payload_bytes(reply: &Reply) -> usize {
         Reply::Cluster(view) => view.members.len() * 256,
         Reply::Ring(view) => view.replicas.len() * 8,
         Reply::Explanation(explanation) => explanation_bytes(explanation),
-        Reply::Bucket { .. } | Reply::Failed(_) => 0,
+        Reply::Plan(view) => plan_bytes(view),
+        Reply::Transfers(view) => transfers_bytes(view),
+        Reply::Bucket { .. } | Reply::Failed(_) | Reply::Cancelled { .. } => 0,
     }
 }
 
@@ -191,6 +203,9 @@ pub(super) fn encode(reply: &Reply, head: &mut Head) {
             replicas: view.replicas.iter().map(|node| node.0).collect(),
         }),
         Reply::Explanation(explanation) => head.archive(&ExplanationWire::of(explanation)),
+        Reply::Plan(view) => head.archive(&PlanWire::of(view)),
+        Reply::Cancelled { moves } => head.archive(&CancelledWire { moves: *moves }),
+        Reply::Transfers(view) => head.archive(&TransfersWire::of(view)),
         Reply::Failed(failure) => head.archive(&failed_wire(failure)),
     }
 }
@@ -312,6 +327,18 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<Reply, Deco
         kind::REPLY_EXPLANATION => {
             let (wire, fields) = read::<ExplanationWire>("explanation", body, frame)?;
             Ok(Reply::Explanation(wire.read(fields)?))
+        }
+        kind::REPLY_PLAN => {
+            let (wire, fields) = read::<PlanWire>("plan", body, frame)?;
+            Ok(Reply::Plan(wire.read(fields)?))
+        }
+        kind::REPLY_CANCELLED => {
+            let (wire, _) = read::<CancelledWire>("cancelled", body, frame)?;
+            Ok(Reply::Cancelled { moves: wire.moves.to_native() })
+        }
+        kind::REPLY_TRANSFERS => {
+            let (wire, fields) = read::<TransfersWire>("transfers", body, frame)?;
+            Ok(Reply::Transfers(wire.read(fields)?))
         }
         _ => Err(DecodeError::UnknownKind { kind }),
     }

@@ -13,6 +13,9 @@ use dynamo_versioning::Content;
 use rkyv::{Archive, Serialize};
 
 use super::archive::{Head, read};
+use super::changes::{
+    ChangeWire, changes_bytes, changes_wire, names_wire, read_changes, read_given_up,
+};
 use super::error::DecodeError;
 use super::fields::{Fields, NameWire};
 use super::numbers::{
@@ -142,6 +145,23 @@ struct ExplainWire {
 }
 
 #[derive(Archive, Serialize)]
+struct PlanChangeWire {
+    changes: Vec<ChangeWire>,
+}
+
+#[derive(Archive, Serialize)]
+struct CommitChangeWire {
+    changes: Vec<ChangeWire>,
+    plan: u128,
+}
+
+#[derive(Archive, Serialize)]
+struct ForceMovesWire {
+    given_up: Vec<Bytes>,
+    commit: bool,
+}
+
+#[derive(Archive, Serialize)]
 struct BucketWire {
     bucket: Bytes,
 }
@@ -227,6 +247,21 @@ pub(super) fn encode(id: u64, request: &Request) -> Bytes {
             head = Head::new(kind::REQUEST_EXPLAIN, id, name.key.as_bytes().len());
             head.archive(&ExplainWire { name: NameWire::of(name), timeout_ms: *timeout_ms });
         }
+        Request::PlanChange { changes } => {
+            head = Head::new(kind::REQUEST_PLAN_CHANGE, id, changes_bytes(changes));
+            head.archive(&PlanChangeWire { changes: changes_wire(changes) });
+        }
+        Request::CommitChange { changes, plan } => {
+            head = Head::new(kind::REQUEST_COMMIT_CHANGE, id, changes_bytes(changes));
+            head.archive(&CommitChangeWire { changes: changes_wire(changes), plan: *plan });
+        }
+        Request::CancelMoves => head = Head::new(kind::REQUEST_CANCEL_MOVES, id, 0),
+        Request::ForceMoves { given_up, commit } => {
+            head = Head::new(kind::REQUEST_FORCE_MOVES, id, 0);
+            let given_up = names_wire(given_up);
+            head.archive(&ForceMovesWire { given_up, commit: *commit });
+        }
+        Request::Transfers => head = Head::new(kind::REQUEST_TRANSFERS, id, 0),
     }
     head.finish()
 }
@@ -273,6 +308,22 @@ pub(super) fn decode(kind: u8, body: &[u8], frame: &Bytes) -> Result<Request, De
                 timeout_ms: wire.timeout_ms.as_ref().map(|ms| ms.to_native()),
             })
         }
+        kind::REQUEST_PLAN_CHANGE => {
+            let (wire, fields) = read::<PlanChangeWire>("plan change", body, frame)?;
+            Ok(Request::PlanChange { changes: read_changes(fields, &wire.changes)? })
+        }
+        kind::REQUEST_COMMIT_CHANGE => {
+            let (wire, fields) = read::<CommitChangeWire>("commit change", body, frame)?;
+            let changes = read_changes(fields, &wire.changes)?;
+            Ok(Request::CommitChange { changes, plan: wire.plan.to_native() })
+        }
+        kind::REQUEST_CANCEL_MOVES => Ok(Request::CancelMoves),
+        kind::REQUEST_FORCE_MOVES => {
+            let (wire, fields) = read::<ForceMovesWire>("force moves", body, frame)?;
+            let given_up = read_given_up(fields, &wire.given_up)?;
+            Ok(Request::ForceMoves { given_up, commit: wire.commit })
+        }
+        kind::REQUEST_TRANSFERS => Ok(Request::Transfers),
         _ => Err(DecodeError::UnknownKind { kind }),
     }
 }

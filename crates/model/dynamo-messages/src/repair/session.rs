@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use dynamo_merkle::iblt::ItemId;
 use dynamo_merkle::{NodePath, ShortSum, Sum};
-use dynamo_types::{ObjectName, PartitionId};
+use dynamo_types::{ObjectName, PartitionId, RegisterTag};
 use dynamo_versioning::DotClock;
 
 use crate::peer::KnownBy;
@@ -17,6 +17,8 @@ use crate::peer::KnownBy;
 pub struct Opening {
     /// Which partition is compared.
     pub partition: PartitionId,
+    /// The register that the initiator goes by: state passes only under the same one.
+    pub register: RegisterTag,
     /// How deep the initiator's tree is; the leaves of the shallower tree are compared.
     pub depth: u8,
     /// The sum of all records.
@@ -160,6 +162,8 @@ pub enum Refusal {
     Busy,
     /// The responder is no member of the partition.
     NoMember,
+    /// The responder goes by another register of the partition.
+    OtherRegister,
 }
 
 /// What a leaf's items come to.

@@ -11,13 +11,15 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::change_messages::{change_reply, change_request};
+use crate::register_messages::{register, register_message};
 use crate::repair_messages::repair_message;
 
-fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+pub(crate) fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     "\\PC{0,30}"
 }
 
@@ -75,6 +77,10 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![5 => object_request(), 3 => change_request()]
+}
+
+fn object_request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (name(), options()).prop_map(|(name, options)| Request::Get { name, options }),
         mutation().prop_map(Request::Mutate),
@@ -107,6 +113,7 @@ fn failure() -> impl Strategy<Value = Failure> {
         Invalid::TooManySiblings,
         Invalid::Settings,
         Invalid::Unsupported,
+        Invalid::Change,
     ]);
     prop_oneof![
         (invalid, text()).prop_map(|(reason, detail)| Failure::Invalid { reason, detail }),
@@ -211,6 +218,10 @@ fn explanation() -> impl Strategy<Value = Explanation> {
 }
 
 fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![5 => object_reply(), 2 => change_reply()]
+}
+
+fn object_reply() -> impl Strategy<Value = Reply> {
     let receipt = any::<[u8; 5]>().prop_map(|[copies, synced, nodes, zones, hints]| Receipt {
         copies,
         synced,
@@ -276,6 +287,7 @@ fn write_outcome() -> impl Strategy<Value = WriteOutcome> {
         Just(WriteOutcome::Failed),
         Just(WriteOutcome::Overloaded),
         Just(WriteOutcome::HintsFull),
+        Just(WriteOutcome::Stale),
     ]
 }
 
@@ -291,6 +303,7 @@ fn read_outcome() -> impl Strategy<Value = ReadOutcome> {
         Just(ReadOutcome::Unsure),
         Just(ReadOutcome::Overloaded),
         Just(ReadOutcome::NoHint),
+        Just(ReadOutcome::Stale),
     ]
 }
 
@@ -303,7 +316,7 @@ fn known() -> impl Strategy<Value = Option<KnownRequest>> {
 
 fn peer_message() -> impl Strategy<Value = PeerMessage> {
     let repair = repair_message().prop_map(PeerMessage::Repair);
-    prop_oneof![8 => other_peer_message(), 4 => repair]
+    prop_oneof![8 => other_peer_message(), 3 => register_message(), 4 => repair]
 }
 
 fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
@@ -311,27 +324,46 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
         intended: NodeId(intended),
         acknowledging,
     }));
-    let write =
-        (option::of(operation()), name(), hint, vec(record(), 0..3), durability(), any::<u32>());
-    let read = (operation(), name(), any::<u32>(), option::of(any::<u128>()), any::<u32>());
+    let write = (
+        option::of(operation()),
+        name(),
+        option::of(register()),
+        hint,
+        vec(record(), 0..3),
+        durability(),
+        any::<u32>(),
+    );
+    let read = (
+        operation(),
+        name(),
+        option::of(register()),
+        any::<u32>(),
+        option::of(any::<u128>()),
+        any::<u32>(),
+    );
     let read_reply = (operation(), read_outcome(), known(), any::<u64>(), any::<u32>());
+    let place_of_scan = (any::<u16>(), register());
     let scan =
-        (operation(), any::<u16>(), bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
-    let report = (any::<u16>(), checkpoint(), vec(checkpoint(), 0..4), vec(any_dot(), 0..9))
-        .prop_map(|(partition, checkpoint, after, dots)| ClockReport {
+        (operation(), place_of_scan, bucket(), bytes(20), place(), any::<u32>(), any::<u32>());
+    let after = vec(checkpoint(), 0..4);
+    let report = (any::<u16>(), register(), checkpoint(), after, vec(any_dot(), 0..9)).prop_map(
+        |(partition, register, checkpoint, after, dots)| ClockReport {
             partition: PartitionId(partition),
+            register,
             checkpoint,
             after,
             dots: dots.into_iter().collect(),
-        });
+        },
+    );
     let known = (any::<u16>().prop_map(PartitionId), vec(checkpoint(), 0..4));
     let scanned = (key(), record()).prop_map(|(key, record)| ScannedKey { key, record });
     let scan_reply = (operation(), vec(scanned, 0..4), place(), any::<bool>());
     prop_oneof![
-        write.prop_map(|(operation, name, hint, pieces, durability, remaining_ms)| {
+        write.prop_map(|(operation, name, register, hint, pieces, durability, remaining_ms)| {
             PeerMessage::Write(ReplicaWrite {
                 operation,
                 name,
+                register,
                 hint,
                 pieces,
                 durability,
@@ -343,9 +375,16 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
                 PeerMessage::WriteReply(ReplicaWriteReply { operation, outcome, settings_version })
             }
         ),
-        read.prop_map(|(operation, name, value_bytes_max, known, remaining_ms)| {
+        read.prop_map(|(operation, name, register, value_bytes_max, known, remaining_ms)| {
             let known = known.map(RequestId);
-            PeerMessage::Read(ReplicaRead { operation, name, value_bytes_max, known, remaining_ms })
+            PeerMessage::Read(ReplicaRead {
+                operation,
+                name,
+                register,
+                value_bytes_max,
+                known,
+                remaining_ms,
+            })
         }),
         read_reply.prop_map(|(operation, outcome, known, settings_version, queue)| {
             PeerMessage::ReadReply(ReplicaReadReply {
@@ -361,18 +400,21 @@ fn other_peer_message() -> impl Strategy<Value = PeerMessage> {
         }),
         (operation(), reply())
             .prop_map(|(operation, reply)| PeerMessage::ForwardReply { operation, reply }),
-        scan.prop_map(|(operation, partition, bucket, prefix, after, limit, remaining_ms)| {
-            let partition = PartitionId(partition);
-            PeerMessage::Scan(ReplicaScan {
-                operation,
-                partition,
-                bucket,
-                prefix,
-                after,
-                limit,
-                remaining_ms,
-            })
-        }),
+        scan.prop_map(
+            |(operation, (partition, register), bucket, prefix, after, limit, remaining_ms)| {
+                let partition = PartitionId(partition);
+                PeerMessage::Scan(ReplicaScan {
+                    operation,
+                    partition,
+                    register,
+                    bucket,
+                    prefix,
+                    after,
+                    limit,
+                    remaining_ms,
+                })
+            }
+        ),
         scan_reply.prop_map(|(operation, keys, reached, complete)| {
             PeerMessage::ScanReply(ReplicaScanReply { operation, keys, reached, complete })
         }),

@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed test is meant to panic")]
 
 mod any_message;
+mod change_messages;
 mod golden;
 mod junk;
+mod register_messages;
 mod repair_messages;
 mod round_trip;
 mod samples;

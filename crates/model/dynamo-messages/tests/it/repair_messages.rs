@@ -15,6 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::any_message::{checkpoint, name};
+use crate::register_messages::register;
 use crate::samples;
 
 fn leaf() -> NodePath {
@@ -39,6 +40,7 @@ fn known() -> Vec<KnownBy> {
 fn questions() -> Vec<(&'static str, Question)> {
     let opening = |clock| Opening {
         partition: PartitionId(513),
+        register: samples::register(),
         depth: 2,
         root: Sum(0x77),
         clock,
@@ -75,6 +77,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     let opened = |clock, sums| Answer::Opened { depth: 1, clock, known: known(), sums };
     vec![
         ("repair_refused", Answer::Refused(Refusal::Busy)),
+        ("repair_refused_other_register", Answer::Refused(Refusal::OtherRegister)),
         ("repair_agreed", Answer::Agreed { clock: clock(), known: known() }),
         ("repair_agreed_incomplete", Answer::Agreed { clock: None, known: vec![] }),
         ("repair_opened", opened(clock(), Some(Box::new(sums())))),
@@ -174,15 +177,24 @@ fn any_name() -> impl Strategy<Value = ObjectName> {
 
 fn question() -> impl Strategy<Value = Question> {
     prop_oneof![
-        (any::<u16>(), 0..=NodePath::DEPTH_MAX, any::<u128>(), any_clock(), any_known()).prop_map(
-            |(partition, depth, root, clock, known)| Question::Open(Opening {
-                partition: PartitionId(partition),
-                depth,
-                root: Sum(root),
-                clock,
-                known
-            })
-        ),
+        (
+            any::<u16>(),
+            register(),
+            0..=NodePath::DEPTH_MAX,
+            any::<u128>(),
+            any_clock(),
+            any_known()
+        )
+            .prop_map(|(partition, register, depth, root, clock, known)| Question::Open(
+                Opening {
+                    partition: PartitionId(partition),
+                    register,
+                    depth,
+                    root: Sum(root),
+                    clock,
+                    known
+                }
+            )),
         vec(node(), 0..9).prop_map(|nodes| Question::Sums { nodes }),
         (node(), 0..1u32 << 20).prop_map(|(leaf, until)| Question::Symbols { leaf, until }),
         node().prop_map(|leaf| Question::List { leaf }),
@@ -209,7 +221,8 @@ fn question() -> impl Strategy<Value = Question> {
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let refusal = prop::sample::select(vec![Refusal::Busy, Refusal::NoMember]);
+    let refusal =
+        prop::sample::select(vec![Refusal::Busy, Refusal::NoMember, Refusal::OtherRegister]);
     let unable = prop::sample::select(vec![
         Unable::Busy,
         Unable::NoLeaf,

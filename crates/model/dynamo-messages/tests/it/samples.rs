@@ -7,7 +7,7 @@ use dynamo_messages::*;
 use dynamo_types::*;
 use dynamo_versioning::{BodyDigest, Content, Dot, DotSet, Hlc, Record, Sibling, VersionsDigest};
 
-use crate::repair_messages;
+use crate::{change_messages, register_messages, repair_messages};
 
 pub(crate) fn name() -> ObjectName {
     ObjectName { bucket: Bucket::new("carts").unwrap(), key: Key::new("customer/42").unwrap() }
@@ -34,6 +34,10 @@ fn dot() -> Dot {
 
 pub(crate) fn checkpoint() -> CheckpointName {
     CheckpointName { process: ActorId(0xaaaa_bbbb_cccc_dddd), number: 7 }
+}
+
+pub(crate) fn register() -> RegisterTag {
+    RegisterTag::of_digest(0x1234_5678_9abc_def0)
 }
 
 pub(crate) fn record() -> Record {
@@ -70,6 +74,7 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             PeerMessage::Write(ReplicaWrite {
                 operation: Some(operation),
                 name: name(),
+                register: Some(register()),
                 hint: Some(HintFor { intended: NodeId(0x0b0b), acknowledging: true }),
                 pieces: vec![record()],
                 durability: Durability::Synced,
@@ -89,6 +94,7 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             PeerMessage::Read(ReplicaRead {
                 operation,
                 name: name(),
+                register: None,
                 value_bytes_max: 4096,
                 known: Some(RequestId(5)),
                 remaining_ms: 1800,
@@ -122,6 +128,7 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
             PeerMessage::Scan(ReplicaScan {
                 operation,
                 partition: PartitionId(513),
+                register: register(),
                 bucket: name().bucket,
                 prefix: Bytes::from_static(b"cust"),
                 after: place(),
@@ -167,6 +174,7 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
                 number: 17,
                 reports: vec![ClockReport {
                     partition: PartitionId(513),
+                    register: register(),
                     checkpoint: checkpoint(),
                     after: vec![CheckpointName { process: ActorId(0x0c0c), number: 300 }],
                     dots: [dot(), Dot::new(ActorId(1), 1)].into_iter().collect(),
@@ -182,12 +190,13 @@ pub(crate) fn peer() -> Vec<(&'static str, PeerMessage)> {
         ),
         ("clock_reports_stored", PeerMessage::ClockReportsStored { number: 17 }),
     ];
+    messages.extend(register_messages::samples());
     messages.extend(repair_messages::samples());
     messages
 }
 
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    vec![
+    let mut requests = vec![
         ("request_get", Request::Get { name: name(), options: options() }),
         ("request_mutate", Request::Mutate(mutation())),
         ("request_delete", Request::Mutate(Mutation { content: Content::Tombstone, ..mutation() })),
@@ -207,7 +216,9 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("request_cluster", Request::Cluster),
         ("request_ring", Request::Ring),
         ("request_explain", Request::Explain { name: name(), timeout_ms: Some(1200) }),
-    ]
+    ];
+    requests.extend(change_messages::requests());
+    requests
 }
 
 pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
@@ -231,7 +242,7 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         replicas_held: 614,
     };
     let replication = Replication::new(2).unwrap();
-    vec![
+    let mut replies = vec![
         (
             "reply_object",
             Reply::Object(ObjectReply {
@@ -282,7 +293,9 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         ("reply_failed_overloaded", Reply::Failed(Failure::Overloaded { retry_after_ms: 20 })),
         ("reply_failed_disk", Reply::Failed(Failure::StorageFailed)),
         ("reply_explanation", Reply::Explanation(explanation())),
-    ]
+    ];
+    replies.extend(change_messages::replies());
+    replies
 }
 
 fn explanation() -> Explanation {

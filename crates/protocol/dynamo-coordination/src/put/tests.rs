@@ -11,12 +11,17 @@ fn plan(needed: u8) -> PutPlan {
     PutPlan {
         placements: [1, 2, 3].map(|node| Placement::own(NodeId(node))).to_vec(),
         unplaced: Vec::new(),
+        sets: Vec::from([set([1, 2, 3])]),
         needed,
         strict: false,
         stand_in_at: Instant(500),
         deadline: Instant(1_000),
         made_before: false,
     }
+}
+
+fn set(nodes: [u64; 3]) -> ReplicaSet {
+    ReplicaSet::new(&nodes.map(NodeId)).unwrap()
 }
 
 fn three(needed: u8) -> PutAcknowledgements {

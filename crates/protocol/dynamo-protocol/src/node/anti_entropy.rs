@@ -60,10 +60,10 @@ impl Node {
         self.repair_event(AntiEntropyEvent::Received { from, message });
     }
 
-    /// Tells the machine with whom this node shares what. Members do not change while it runs.
+    /// Tells the machine with whom this node shares what, at the start.
     pub(super) fn share_partitions(&mut self) {
         let here = self.config.node;
-        let others = self.config.members.iter().map(|member| member.node);
+        let others = self.members().iter().map(|(node, _)| node);
         let others: Vec<NodeId> = others.filter(|node| *node != here).collect();
         for node in others {
             let shared = self.replica.shared_with(node);
@@ -89,6 +89,7 @@ impl Node {
                 AntiEntropyEffect::StoreState { token, name, pieces, sender, .. } => {
                     let job = IncomingWrite {
                         reply_to: ReplyTo::State { token: token.0, collected: Vec::new() },
+                        register: None,
                         pieces,
                         state_of: Some(sender),
                         acknowledging: false,
@@ -103,8 +104,14 @@ impl Node {
                     let job = Job::DropVersions { dots, reply_to };
                     self.replica.submit(&name, Place::Own, job);
                 }
-                AntiEntropyEffect::Exchanged { partition, with, clock, losses } => {
-                    self.replica.exchanged(partition, with, &clock, losses);
+                AntiEntropyEffect::Exchanged {
+                    partition,
+                    with,
+                    clock,
+                    from_incomplete,
+                    losses,
+                } => {
+                    self.replica.exchanged(partition, with, &clock, from_incomplete, losses);
                 }
                 AntiEntropyEffect::Met { partition, with, incomplete, known } => {
                     self.met(partition, with, incomplete, &known);
@@ -118,7 +125,7 @@ impl Node {
     }
 
     fn read_leaf(&mut self, read: ReadId, partition: PartitionId, leaf: NodePath) {
-        let count = self.config.layout.partition_count();
+        let count = self.registers.count();
         let positions = leaf.positions(count, partition);
         let from = Bytes::copy_from_slice(&positions.start().0.to_be_bytes());
         let behind = positions.end().0.checked_add(1);
@@ -229,7 +236,8 @@ impl Node {
             | WriteOutcome::DiskFull
             | WriteOutcome::Failed
             | WriteOutcome::Overloaded
-            | WriteOutcome::HintsFull => AntiEntropyEvent::StateRefused { token },
+            | WriteOutcome::HintsFull
+            | WriteOutcome::Stale => AntiEntropyEvent::StateRefused { token },
         };
         self.repair_event(event);
     }

@@ -141,6 +141,9 @@ impl Node {
             }
             MetaTag::ReportsFrom(node, number) => self.reports_stored(node, number, stored),
             MetaTag::Members => self.members_saved(stored),
+            MetaTag::Register(id, number) => self.register_stored(id, number, stored),
+            MetaTag::WantedLayout => self.wanted_layout_stored(stored),
+            MetaTag::Wiped(id) => self.partition_wiped(id, stored),
             // Unconfirmed settings are told as such when the deadline passes.
             MetaTag::BucketSet(_) | MetaTag::BucketsFrom(..) | MetaTag::Nobody => {}
         }
@@ -279,11 +282,11 @@ impl Node {
                 }
                 self.drive_put(id, put);
             }
-            Some(Operation::Minting { mut intent, place }) => {
+            Some(Operation::Minting { mut intent, place, register }) => {
                 if let Ok(quorum) = self.quorum(&intent.name.bucket, &intent.options) {
                     intent.needed = quorum.w();
                 }
-                self.keep(id, Operation::Minting { intent, place });
+                self.keep(id, Operation::Minting { intent, place, register });
             }
             Some(other) => self.keep(id, other),
             None => {}

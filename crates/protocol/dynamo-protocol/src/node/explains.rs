@@ -22,7 +22,8 @@ impl Node {
             Err(failure) => return self.fail(origin, failure),
         };
         self.counters.explanations_coordinated += 1;
-        let (partition, set) = self.config.layout.replicas_of(Position::of_object(&name));
+        let partition = self.registers.partition_of(Position::of_object(&name));
+        let set = self.registers.read_set(partition);
         let replicas = set.iter().map(|node| (node, self.is_reachable(node))).collect();
         let members = self.current_members().map(|(node, _)| node);
         let others =
@@ -45,6 +46,7 @@ impl Node {
                         operation: id,
                         name: explain.name.clone(),
                         value_bytes_max: VALUE_BYTES_MAX,
+                        register: None,
                         known: None,
                         remaining_ms: self.remaining_ms(explain.deadline),
                     };

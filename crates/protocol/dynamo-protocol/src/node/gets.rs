@@ -17,6 +17,7 @@ use dynamo_versioning::{ClientContext, Content, Dot, Record, View};
 use super::operations::{GetOperation, Operation, Origin};
 use super::puts::PutIntent;
 use super::reads::pieces;
+use super::replication::STALE_MAX;
 use super::{NEARLY_IDLE, Node, enough};
 use crate::effect::Lane;
 use crate::replica::{IncomingWrite, Job, Place, ReplyTo, VetFor, VetVerdict};
@@ -45,6 +46,17 @@ impl Node {
         options: Options,
         deadline: Instant,
     ) {
+        self.begin_get_again(purpose, name, options, deadline, 0);
+    }
+
+    fn begin_get_again(
+        &mut self,
+        purpose: GetPurpose,
+        name: ObjectName,
+        options: Options,
+        deadline: Instant,
+        resent: u8,
+    ) {
         let needed = match self.quorum(&name.bucket, &options) {
             Ok(quorum) => quorum.r(),
             Err(failure) => return self.get_failed(purpose, failure),
@@ -53,7 +65,7 @@ impl Node {
         let mut fallbacks =
             if options.strict { Vec::new() } else { self.healthy_fallbacks(partition) };
         // No more of them than that can be among the first N healthy nodes.
-        fallbacks.truncate(usize::from(self.config.layout.replication().get()));
+        fallbacks.truncate(usize::from(self.registers.replication().get()));
         let asked: Vec<NodeId> = replicas.iter().chain(&fallbacks).copied().collect();
         if let Err(failure) = enough(&asked, needed) {
             return self.get_failed(purpose, failure);
@@ -73,10 +85,19 @@ impl Node {
             repair_wait: self.config.timing.read_repair_wait,
         };
         let machine = Get::new(plan, self.now.monotonic);
-        let asked = BTreeMap::new();
-        let purpose = Some(purpose);
+        let register = self.registers.tag(partition);
+        let get = GetOperation {
+            machine,
+            purpose: Some(purpose),
+            name,
+            options,
+            deadline,
+            asked: BTreeMap::new(),
+            register,
+            resent,
+        };
         let id = self.new_operation();
-        self.drive_get(id, GetOperation { machine, purpose, name, options, deadline, asked });
+        self.drive_get(id, get);
     }
 
     fn get_failed(&mut self, purpose: GetPurpose, failure: Failure) {
@@ -146,6 +167,7 @@ impl Node {
         let question = ReplicaRead {
             operation: id,
             name: get.name.clone(),
+            register: Some(get.register),
             value_bytes_max,
             known: None,
             remaining_ms: self.remaining_ms(get.deadline),
@@ -271,6 +293,7 @@ impl Node {
                 let pieces = write.pieces;
                 let job = IncomingWrite {
                     reply_to,
+                    register: None,
                     pieces,
                     state_of: None,
                     acknowledging: false,
@@ -284,6 +307,7 @@ impl Node {
                     let message = PeerMessage::Write(ReplicaWrite {
                         operation: None,
                         name: name.clone(),
+                        register: None,
                         hint: None,
                         pieces: Vec::from([piece]),
                         durability,
@@ -312,6 +336,30 @@ impl Node {
         self.read_answered(operation, from, reply.outcome, reply.known);
     }
 
+    /// A node that was asked goes by another register. If that is behind, it was told, and is asked again;
+    /// else the get begins anew where the register has the partition now.
+    fn get_was_stale(&mut self, id: OperationId, mut get: GetOperation, from: NodeId) {
+        let partition = self.registers.partition_of(Position::of_object(&get.name));
+        let is_same = self.was_stale(from, partition, get.register);
+        let goes_on = get.resent < STALE_MAX && get.purpose.is_some();
+        if goes_on && is_same && from != self.config.node {
+            get.resent += 1;
+            self.ask_for_get(id, &mut get, from, u32::MAX);
+            return self.keep(id, Operation::Get(get));
+        }
+        if goes_on
+            && !is_same
+            && let Some(purpose) = get.purpose.take()
+        {
+            self.timers.set(id, None);
+            let GetOperation { name, options, deadline, resent, .. } = get;
+            return self.begin_get_again(purpose, name, options, deadline, resent + 1);
+        }
+        let now = self.now.monotonic;
+        get.machine.handle(now, GetEvent::Answered { from, outcome: ReadOutcome::Stale });
+        self.drive_get(id, get);
+    }
+
     /// A replica, which may be this node, answered a read.
     pub(super) fn read_answered(
         &mut self,
@@ -322,6 +370,9 @@ impl Node {
     ) {
         let now = self.now.monotonic;
         match self.take(id) {
+            Some(Operation::Get(get)) if outcome == ReadOutcome::Stale => {
+                self.get_was_stale(id, get, from);
+            }
             Some(Operation::Get(mut get)) => {
                 // The latency is that of the first piece: the others came along with it.
                 if let Some(asked) = get.asked.remove(&from) {

@@ -7,18 +7,19 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use dynamo_membership::MemberStatus;
 use dynamo_messages::{OperationId, PeerMessage, ReplicaWrite, WriteOutcome};
 use dynamo_repair::hinted_handoff::{
     DeliveryId, HandoffEffect, HandoffEvent, HintRow, HintedHandoff,
 };
 use dynamo_types::limits::TIMEOUT_MS_MAX;
-use dynamo_types::{Durability, NodeId, ObjectName};
+use dynamo_types::{Durability, NodeId, ObjectName, Position};
 use dynamo_versioning::Record;
 
 use super::Node;
 use crate::effect::{Column, Effect, Lane, ScanId};
 use crate::event::ScannedRow;
-use crate::replica::{Job, Place};
+use crate::replica::{IncomingWrite, Job, Place, ReplyTo};
 use crate::rows;
 
 /// Bytes of hints that one reading may bring.
@@ -27,6 +28,9 @@ const SCAN_BYTES_MAX: u32 = 1 << 20;
 /// A hint on its way to its target.
 #[derive(Debug)]
 struct Delivery {
+    /// For whom it is kept.
+    intended: NodeId,
+    /// Who gets it: that node, or another member of the partition if that one is none any more.
     target: NodeId,
     name: ObjectName,
     /// What was sent; the hint goes only if it is still the same.
@@ -141,6 +145,13 @@ impl Node {
     /// Sends a hint, sibling by sibling.
     fn deliver_hint(&mut self, delivery: DeliveryId, target: NodeId, hint: HintRow) {
         let HintRow { name, record, .. } = hint;
+        let intended = target;
+        let Some(target) = self.recipient_of(intended, &name) else {
+            return self.handoff_event(HandoffEvent::Refused(delivery));
+        };
+        if target == self.config.node {
+            return self.take_own_hint(delivery, intended, name, record);
+        }
         let mut open = Vec::new();
         for piece in record.pieces() {
             let operation = self.new_operation();
@@ -149,6 +160,7 @@ impl Node {
             let message = PeerMessage::Write(ReplicaWrite {
                 operation: Some(operation),
                 name: name.clone(),
+                register: None,
                 hint: None,
                 pieces: Vec::from([piece]),
                 // The hint is removed on the strength of the answer.
@@ -157,7 +169,51 @@ impl Node {
             });
             self.send(target, Lane::Background, message);
         }
-        self.handoff.deliveries.insert(delivery, Delivery { target, name, record, open });
+        let of = Delivery { intended, target, name, record, open };
+        self.handoff.deliveries.insert(delivery, of);
+    }
+
+    /// Who gets a hint: hints go to the members of the register as it is at delivery (protocol rule 7).
+    fn recipient_of(&self, intended: NodeId, name: &ObjectName) -> Option<NodeId> {
+        let partition = self.registers.partition_of(Position::of_object(name));
+        let is_holder = self.registers.is_holder(partition, intended);
+        if is_holder && self.is_reachable(intended) {
+            return Some(intended);
+        }
+        let here = self.members().get(self.config.node).map(|member| member.status);
+        // A leaver waits for nobody (history 24).
+        let leaves = here == Some(MemberStatus::Leaving);
+        if is_holder && !leaves {
+            return None;
+        }
+        let holders = self.registers.holders(partition);
+        self.ranked(holders.into_iter()).into_iter().find(|node| self.is_healthy(*node))
+    }
+
+    /// A hint whose partition has become this node's own.
+    fn take_own_hint(
+        &mut self,
+        delivery: DeliveryId,
+        intended: NodeId,
+        name: ObjectName,
+        record: Record,
+    ) {
+        let operation = self.new_operation();
+        self.handoff.pieces.insert(operation, delivery);
+        let job = IncomingWrite {
+            reply_to: ReplyTo::Local(operation),
+            register: None,
+            pieces: record.pieces().collect(),
+            state_of: None,
+            acknowledging: false,
+            durability: Durability::Synced,
+            deadline: None,
+        };
+        let target = self.config.node;
+        let open = Vec::from([operation]);
+        let of = Delivery { intended, target, name: name.clone(), record, open };
+        self.handoff.deliveries.insert(delivery, of);
+        self.replica.submit(&name, Place::Own, Job::Write(job));
     }
 
     /// A target answered a piece of a hint. Says whether the operation was one of a delivery.
@@ -183,15 +239,11 @@ impl Node {
         of.open.retain(|open| *open != operation);
         self.handoff.pieces.remove(&operation);
         if of.open.is_empty()
-            && let Some(Delivery { target, name, record, .. }) =
+            && let Some(Delivery { intended, name, record, .. }) =
                 self.handoff.deliveries.remove(&delivery)
         {
             self.counters.hints_delivered += 1;
-            self.replica.submit(
-                &name,
-                Place::Hint(target),
-                Job::HintTaken { intended: target, record },
-            );
+            self.replica.submit(&name, Place::Hint(intended), Job::HintTaken { intended, record });
             self.handoff_event(HandoffEvent::Taken(delivery));
         }
         true

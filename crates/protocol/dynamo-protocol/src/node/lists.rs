@@ -39,13 +39,11 @@ impl Node {
         };
         self.counters.lists_coordinated += 1;
         let after = after.map(|key| (Position::of(&bucket, &key), key));
-        let count = self.config.layout.partition_count();
+        let count = self.registers.count();
         let first = after.as_ref().map_or(PartitionId(0), |(at, _)| count.partition_of(*at));
         let partitions = count.partitions().filter(|partition| *partition >= first);
         let partitions = partitions
-            .map(|partition| {
-                (partition, self.ranked(self.config.layout.replica_set(partition).iter()))
-            })
+            .map(|partition| (partition, self.ranked(self.registers.read_set(partition).iter())))
             .collect();
         let machine = List::new(ListPlan {
             reconciliation: self.buckets.get(&bucket).settings.reconciliation,
@@ -77,6 +75,7 @@ impl Node {
                     let scan = ReplicaScan {
                         operation: question,
                         partition,
+                        register: self.registers.tag(partition),
                         bucket: list.bucket.clone(),
                         prefix: list.prefix.clone(),
                         after,

@@ -17,6 +17,7 @@ use dynamo_membership::{
     MemberStatus, Members, Stamp,
 };
 use dynamo_messages::PeerMessage;
+use dynamo_repair::hinted_handoff::HandoffEvent;
 use dynamo_ring::Zone;
 use dynamo_types::{Instant, NodeId};
 
@@ -49,6 +50,10 @@ impl Membership {
         let mut members = Members::new();
         for info in &config.members {
             members.merge_member(info.node, &first_member(info));
+        }
+        if let Some(info) = &config.joins {
+            let member = Member { status: MemberStatus::Joining, ..first_member(info) };
+            members.merge_member(info.node, &member);
         }
         let row = recovered.meta.iter().find(|(key, _)| *key == rows::members_key());
         if let Some((_, value)) = row {
@@ -98,10 +103,11 @@ impl Node {
     }
 
     /// Whether to listen to a message. Who was removed may still ask who the members are, and so
-    /// learns of its removal.
+    /// learns of its removal; and who is none yet may say that it joins.
     pub(super) fn is_heard(&self, from: NodeId, message: &PeerMessage) -> bool {
         let asks = matches!(message, PeerMessage::Gossip { .. });
-        self.is_member(from) || asks && self.members().get(from).is_some()
+        let is_known = self.members().get(from).is_some() || self.strangers.contains(&from);
+        self.is_member(from) || asks && is_known
     }
 
     /// Announces what is new about this node, and tells the shell of all members.
@@ -123,7 +129,10 @@ impl Node {
     }
 
     pub(super) fn gossip_received(&mut self, from: NodeId, bytes: Bytes) {
-        let event = GossipEvent::Received { from, bytes };
+        self.membership_event(GossipEvent::Received { from, bytes });
+    }
+
+    pub(super) fn membership_event(&mut self, event: GossipEvent) {
         self.membership.gossip.handle(self.now.monotonic, event);
         self.drive_gossip(false);
     }
@@ -161,6 +170,9 @@ impl Node {
                         let fingerprint = self.buckets.fingerprint();
                         let message = PeerMessage::BucketsFingerprint { fingerprint };
                         self.send(to, Lane::Background, message);
+                        let fingerprint = self.registers_fingerprint();
+                        let message = PeerMessage::RegistersFingerprint { fingerprint };
+                        self.send(to, Lane::Background, message);
                     }
                 }
                 GossipEffect::Changed => self.members_changed(),
@@ -178,6 +190,7 @@ impl Node {
         }
         self.save_members();
         self.tell_of_members();
+        self.greet_strangers();
     }
 
     /// This node's entry as its operator configured it, if the members say otherwise.
@@ -219,13 +232,16 @@ impl Node {
     /// Tells whoever works with members what is new about them.
     fn tell_of_members(&mut self) {
         let members = self.members().clone();
+        let mut removed = Vec::new();
         for (node, member) in members.iter() {
             let before = self.membership.told.get(node);
             if before == Some(member) {
                 continue;
             }
-            if member.status == MemberStatus::Removed {
+            let was_removed = before.is_some_and(|m| m.status == MemberStatus::Removed);
+            if member.status == MemberStatus::Removed && !was_removed {
                 self.health.remove(node);
+                removed.push(node);
             }
             self.effects.push_back(Effect::MemberChanged { node, member: member.clone() });
         }
@@ -234,6 +250,22 @@ impl Node {
         self.fallback_orders.clear();
         let current: BTreeSet<NodeId> = self.current_members().map(|(node, _)| node).collect();
         self.probe_members(current);
+        for node in removed {
+            self.member_removed(node);
+        }
+    }
+
+    /// Nobody waits for a removed node: not for its reports, not for what it has, not to hand over what is
+    /// kept for it.
+    fn member_removed(&mut self, node: NodeId) {
+        let shared: Vec<_> = self.registers.involving(node).collect();
+        for id in shared {
+            self.renew_standing(id);
+            self.moves.reshare.insert(node);
+        }
+        if self.hints().any(|(intended, _)| intended == node) {
+            self.handoff_event(HandoffEvent::Up(node));
+        }
     }
 
     // Settings of buckets.

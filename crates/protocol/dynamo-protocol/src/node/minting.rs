@@ -30,6 +30,7 @@ impl Node {
                 operation: id,
                 name: intent.name.clone(),
                 value_bytes_max: u32::MAX,
+                register: None,
                 known: Some(intent.request),
                 remaining_ms: self.remaining_ms(intent.deadline),
             };
@@ -47,7 +48,7 @@ impl Node {
     /// The replicas that can be reached, and as many fallbacks as a sloppy quorum may have had.
     fn who_may_know(&mut self, position: Position) -> Vec<NodeId> {
         let (partition, mut asked) = self.reachable_replicas(position);
-        let n = usize::from(self.config.layout.replication().get());
+        let n = usize::from(self.registers.replication().get());
         if asked.len() < n {
             let fallbacks = self.healthy_fallbacks(partition);
             asked.extend(fallbacks.into_iter().take(n));
@@ -94,6 +95,8 @@ impl Node {
     pub(super) fn mint(&mut self, mut intent: PutIntent) {
         self.renew_quorum(&mut intent);
         let position = Position::of_object(&intent.name);
+        let partition = self.registers.partition_of(position);
+        let register = self.registers.tag(partition);
         let holders = self.holders_at_hand(position, intent.options.strict);
         if let Err(failure) = enough(&holders, intent.needed) {
             self.counters.puts_failed += 1;
@@ -110,6 +113,7 @@ impl Node {
         let durability = if holders.len() == 1 { Durability::Synced } else { settings.durability };
         let put = LocalPut {
             operation: id,
+            register,
             put: Put {
                 context: intent.context.dots.clone(),
                 context_hlc: intent.context.hlc_max,
@@ -126,7 +130,7 @@ impl Node {
             siblings_max: self.config.limits.siblings_max,
         };
         let name = intent.name.clone();
-        self.keep(id, Operation::Minting { intent, place });
+        self.keep(id, Operation::Minting { intent, place, register });
         self.replica.submit(&name, place, Job::Put(put));
     }
 
@@ -166,12 +170,15 @@ impl Node {
             self.counters.puts_unknown += 1;
             return self.fail(intent.origin, Failure::OutcomeUnknown { reached: 0, needed });
         };
+        let position = Position::of_object(&intent.name);
+        let register = self.registers.tag(self.registers.partition_of(position));
         let here = Some(self.config.node);
         let context = ClientContext::of_known(&intent.context, known.dot, record.hlc_max(), here);
         let id = self.new_operation();
         let pieces = Vec::from([piece]);
         let job = IncomingWrite {
             reply_to: ReplyTo::Local(id),
+            register: Some(register),
             pieces: pieces.clone(),
             state_of: None,
             acknowledging: true,
@@ -179,7 +186,7 @@ impl Node {
             deadline: Some(intent.deadline),
         };
         let name = intent.name.clone();
-        let place = self.own_place(Position::of_object(&name));
+        let place = self.own_place(position);
         self.replicate(id, intent, place, &context, pieces, true);
         self.replica.submit(&name, place, Job::Write(job));
     }
@@ -192,13 +199,20 @@ impl Node {
             None => return,
         };
         self.timers.set(id, None);
+        if refusal == PutRefusal::Stale && self.now.monotonic < intent.deadline {
+            // Nothing was made: it begins anew where the register has it now.
+            self.counters.requests_stale += 1;
+            return self.mint(intent);
+        }
         self.counters.puts_failed += 1;
         let failure = match refusal {
             PutRefusal::TooManySiblings(too_many) => {
                 invalid(Invalid::TooManySiblings, too_many.to_string())
             }
             PutRefusal::RequestIdReused => request_id_reused(),
-            PutRefusal::Overloaded => Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS },
+            PutRefusal::Overloaded | PutRefusal::Stale => {
+                Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS }
+            }
             PutRefusal::HintsFull => Failure::StorageFull,
             PutRefusal::Stopped => Failure::StorageFailed,
         };

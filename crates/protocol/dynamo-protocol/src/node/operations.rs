@@ -12,7 +12,7 @@ use dynamo_coordination::list::List;
 use dynamo_coordination::put::{PutAcknowledgements, PutEvent};
 use dynamo_membership::PeerHealth;
 use dynamo_messages::{Mutation, OperationId, Options};
-use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId};
+use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId, RegisterTag};
 use dynamo_versioning::Record;
 
 use super::Node;
@@ -44,6 +44,10 @@ pub(super) struct GetOperation {
     pub(super) deadline: Instant,
     /// When each replica was asked.
     pub(super) asked: BTreeMap<NodeId, Instant>,
+    /// The register that it goes by.
+    pub(super) register: RegisterTag,
+    /// How often it was begun or asked again because of registers.
+    pub(super) resent: u8,
 }
 
 /// A put whose version was minted, or found made before.
@@ -56,6 +60,12 @@ pub(super) struct PutOperation {
     pub(super) pieces: Vec<Record>,
     pub(super) deadline: Instant,
     pub(super) options: Options,
+    /// Copies needed of each set (w).
+    pub(super) needed: u8,
+    /// The register that it goes by.
+    pub(super) register: RegisterTag,
+    /// How often it was sent again because of registers.
+    pub(super) resent: u8,
     /// For the client's next put.
     pub(super) context: String,
     /// When the version was sent to each replica.
@@ -93,6 +103,8 @@ pub(super) enum Operation {
         intent: PutIntent,
         /// Where this node's copy goes.
         place: Place,
+        /// The register that it goes by.
+        register: RegisterTag,
     },
     Put(PutOperation),
     /// Asks whether a retried put was made before.

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use dynamo_coordination::put::Placement;
-use dynamo_ring::fallbacks;
+use dynamo_membership::MemberStatus;
+use dynamo_ring::{RingMember, fallbacks};
 use dynamo_types::{NodeId, PartitionId, Position};
 
 use super::Node;
@@ -31,9 +32,16 @@ impl Node {
         if let Some(order) = self.fallback_orders.get(&partition) {
             return order.clone();
         }
-        let members = self.members().ring_members();
-        let set = self.config.layout.replica_set(partition);
-        let order: Vec<NodeId> = fallbacks(partition, set, &members).collect();
+        // A node that has not been let in, or is on its way out, stands in for nobody.
+        let members: Vec<RingMember> = self.members().ring_members();
+        let active = |member: &RingMember| {
+            let known = self.members().get(member.node);
+            known.is_some_and(|known| known.status == MemberStatus::Active)
+        };
+        let members: Vec<RingMember> = members.into_iter().filter(active).collect();
+        let set = self.registers.read_set(partition);
+        let mut order: Vec<NodeId> = fallbacks(partition, &set, &members).collect();
+        order.retain(|node| !self.registers.is_holder(partition, *node));
         self.fallback_orders.insert(partition, order.clone());
         order
     }
@@ -45,7 +53,12 @@ impl Node {
 
     /// Nodes that may coordinate a put, best first: replicas, then fallbacks.
     pub(super) fn coordinators(&mut self, position: Position) -> Vec<NodeId> {
-        let (partition, mut candidates) = self.reachable_replicas(position);
+        let partition = self.registers.partition_of(position);
+        let mut candidates = self.ranked(self.registers.holders(partition).into_iter());
+        // Without its promises this node takes nothing that counts.
+        if !self.registers.takes_part(partition) {
+            candidates.retain(|node| *node != self.config.node);
+        }
         let fallbacks = self.healthy_fallbacks(partition);
         candidates.extend(fallbacks);
         candidates
@@ -54,7 +67,7 @@ impl Node {
     /// How many nodes could keep a copy now: at most N.
     pub(super) fn holders_at_hand(&mut self, position: Position, strict: bool) -> Vec<NodeId> {
         let (partition, mut holders) = self.reachable_replicas(position);
-        let n = usize::from(self.config.layout.replication().get());
+        let n = usize::from(self.registers.replication().get());
         if !strict && holders.len() < n {
             let fallbacks = self.healthy_fallbacks(partition);
             holders.extend(fallbacks);
@@ -66,10 +79,11 @@ impl Node {
     /// Where this node keeps its copy of a put that it coordinates: its own, or, as a fallback, a
     /// hint for the first replica that is not healthy.
     pub(super) fn own_place(&self, position: Position) -> Place {
-        let (_, set) = self.config.layout.replicas_of(position);
-        if set.contains(self.config.node) {
+        let partition = self.registers.partition_of(position);
+        if self.registers.is_holder(partition, self.config.node) {
             return Place::Own;
         }
+        let set = self.registers.read_set(partition);
         let sick = set.iter().find(|node| !self.is_healthy(*node));
         Place::Hint(sick.unwrap_or_else(|| set.first()))
     }
@@ -77,8 +91,8 @@ impl Node {
     /// Where the copies of a put go that this node coordinates: to every replica that can be reached,
     /// and for each that is not healthy to a fallback of its own. No node keeps two.
     pub(super) fn place_copies(&mut self, position: Position, own: Place) -> Placements {
-        let (partition, set) = self.config.layout.replicas_of(position);
-        let set = *set;
+        let partition = self.registers.partition_of(position);
+        let members = self.registers.holders(partition);
         let here = self.config.node;
         let first = match own {
             Place::Own => Placement::own(here),
@@ -86,7 +100,7 @@ impl Node {
         };
         let mut placements = Placements { list: Vec::from([first]), unplaced: Vec::new() };
         let mut spare = None;
-        for member in set.iter().filter(|member| *member != here) {
+        for member in members.into_iter().filter(|member| *member != here) {
             // One that was silent lately may take it all the same; nobody waits for that.
             if self.is_reachable(member) {
                 placements.list.push(Placement::own(member));

@@ -8,7 +8,9 @@ use dynamo_messages::{
     KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
     ReplicaScan, ReplicaScanReply, ScannedKey,
 };
-use dynamo_types::{Bucket, Instant, NodeId, ObjectName, PartitionId, Position, RequestId};
+use dynamo_types::{
+    Bucket, Instant, NodeId, ObjectName, PartitionId, Position, RegisterTag, RequestId,
+};
 use dynamo_versioning::{Record, StoredRecord};
 
 use super::{Node, PEER_READS_MAX};
@@ -33,6 +35,8 @@ pub(super) struct PendingRead {
     asker: Asker,
     operation: OperationId,
     name: ObjectName,
+    /// The register that the asker goes by, if it matters.
+    register: Option<RegisterTag>,
     value_bytes_max: u32,
     known: Option<RequestId>,
     deadline: Instant,
@@ -70,33 +74,36 @@ impl Node {
     /// Asks a replica, which may be this node, what it has of an object.
     pub(super) fn ask_replica(&mut self, to: NodeId, question: ReplicaRead) {
         if to == self.config.node {
-            let ReplicaRead { operation, name, value_bytes_max, known, .. } = question;
-            self.read_here(operation, name, value_bytes_max, known);
+            self.read_here(question);
         } else {
             self.send(to, Self::lane_of(&question.name), PeerMessage::Read(question));
         }
     }
 
     /// Reads for an operation of this node, which has a deadline of its own.
-    fn read_here(
-        &mut self,
-        operation: OperationId,
-        name: ObjectName,
-        value_bytes_max: u32,
-        known: Option<RequestId>,
-    ) {
+    fn read_here(&mut self, question: ReplicaRead) {
+        let ReplicaRead { operation, name, register, value_bytes_max, known, .. } = question;
         let deadline = Instant(u64::MAX);
         let asker = Asker::Here;
         let hints = self.hints_to_look_for(&name);
-        self.load(PendingRead { asker, operation, name, value_bytes_max, known, deadline, hints });
+        self.load(PendingRead {
+            asker,
+            operation,
+            name,
+            register,
+            value_bytes_max,
+            known,
+            deadline,
+            hints,
+        });
     }
 
     /// For whom this node may keep hints of a key; none if it is itself a replica.
     fn hints_to_look_for(&self, name: &ObjectName) -> Option<FoundHints> {
-        let (_, set) = self.config.layout.replicas_of(Position::of_object(name));
-        let intended = set.iter().collect();
+        let partition = self.registers.partition_of(Position::of_object(name));
+        let intended = self.registers.holders(partition);
         let hints = FoundHints { intended, found: Record::new(), any: false };
-        (!set.contains(self.config.node)).then_some(hints)
+        (!self.registers.is_involved(partition, self.config.node)).then_some(hints)
     }
 
     pub(super) fn replica_read_received(&mut self, from: NodeId, read: ReplicaRead) {
@@ -108,11 +115,15 @@ impl Node {
             asker: Asker::Peer(from),
             operation: read.operation,
             name: read.name,
+            register: read.register,
             value_bytes_max: read.value_bytes_max,
             known: read.known,
             deadline: self.deadline_in(read.remaining_ms),
             hints,
         };
+        if self.is_read_stale(&pending) {
+            return self.tell_outcomes(pending, vec![ReadOutcome::Stale]);
+        }
         if self.reads.len() >= PEER_READS_MAX {
             return self.tell_outcomes(pending, vec![ReadOutcome::Overloaded]);
         }
@@ -169,6 +180,10 @@ impl Node {
             // The asker has given up; an answer would only cost.
             return;
         }
+        // Whoever holds the partition may be others by now.
+        if self.is_read_stale(&read) {
+            return self.tell_outcomes(read, vec![ReadOutcome::Stale]);
+        }
         if read.hints.is_some() {
             return self.hint_loaded(read, &row);
         }
@@ -198,9 +213,17 @@ impl Node {
         self.tell_outcomes(read, outcomes);
     }
 
+    /// Whether this node goes by another register than the asker.
+    fn is_read_stale(&self, read: &PendingRead) -> bool {
+        let partition = self.registers.partition_of(Position::of_object(&read.name));
+        read.register.is_some_and(|register| register != self.registers.tag(partition))
+    }
+
+    /// Whether this node's word on what is missing counts: its copy is complete, and it knows what it has
+    /// promised.
     fn is_complete_for(&self, name: &ObjectName) -> bool {
-        let partition = self.config.layout.replicas_of(Position::of_object(name)).0;
-        self.replica.is_complete(partition)
+        let partition = self.registers.partition_of(Position::of_object(name));
+        self.replica.is_complete(partition) && self.registers.takes_part(partition)
     }
 
     fn tell_outcomes(&mut self, read: PendingRead, outcomes: Vec<ReadOutcome>) {
@@ -209,6 +232,10 @@ impl Node {
             read.known.and_then(|request| self.replica.known_request(position, request));
         let settings_version = self.buckets.get(&read.name.bucket).version;
         let queue = u32::try_from(self.reads.len()).unwrap_or(u32::MAX);
+        if let (Asker::Peer(node), [ReadOutcome::Stale]) = (read.asker, outcomes.as_slice()) {
+            let partition = self.registers.partition_of(position);
+            self.tell_register(node, Self::lane_of(&read.name), partition);
+        }
         for outcome in outcomes {
             match read.asker {
                 Asker::Here => {
@@ -230,9 +257,13 @@ impl Node {
     }
 
     pub(super) fn replica_scan_received(&mut self, from: NodeId, scan: ReplicaScan) {
-        let layout = &self.config.layout;
-        let known = layout.partition_count().contains(scan.partition)
-            && layout.replica_set(scan.partition).contains(self.config.node);
+        let count = self.registers.count();
+        let exists = count.contains(scan.partition);
+        let is_same = exists && self.registers.tag(scan.partition) == scan.register;
+        if exists && !is_same {
+            self.tell_register(from, crate::effect::Lane::Background, scan.partition);
+        }
+        let known = is_same && self.registers.is_involved(scan.partition, self.config.node);
         self.counters.messages_refused += u64::from(!known);
         if !known || self.scans.len() >= PEER_READS_MAX {
             let reply = ReplicaScanReply {
@@ -247,8 +278,7 @@ impl Node {
     }
 
     fn scan(&mut self, asker: Asker, scan: ReplicaScan) {
-        let (first, to) =
-            rows::partition_range(self.config.layout.partition_count(), scan.partition);
+        let (first, to) = rows::partition_range(self.registers.count(), scan.partition);
         let from = match &scan.after {
             // Behind all rows at that position, whatever their bucket: no length of a name reaches
             // 255. The place may be that of another bucket's row, and a scan that met that row again

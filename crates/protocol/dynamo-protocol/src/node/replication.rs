@@ -21,17 +21,30 @@ use super::puts::{PutIntent, RETRY_AFTER_MS};
 use crate::effect::Lane;
 use crate::replica::{IncomingWrite, Job, Place, ReplyTo};
 
+/// How often a put or a get begins anew because of registers that have moved. Each time somebody has
+/// learned something; more often than a partition moves within a deadline is a sign of a node that does not
+/// learn.
+pub(super) const STALE_MAX: u8 = 16;
+
 impl Node {
     /// The slot minted the version: it is being stored here, and is sent now.
     pub(super) fn minted(&mut self, id: OperationId, applied: Applied) {
-        let (intent, place) = match self.take(id) {
-            Some(Operation::Minting { intent, place }) => (intent, place),
+        let (intent, place, is_stale) = match self.take(id) {
+            Some(Operation::Minting { intent, place, register }) => {
+                let partition = self.registers.partition_of(Position::of_object(&intent.name));
+                (intent, place, register != self.registers.tag(partition))
+            }
             // The deadline passed in the same moment; the version stands, the client was told so.
             Some(other) => return self.keep(id, other),
             None => return,
         };
         let context = ClientContext::of_put(&applied, Some(self.config.node));
         self.replicate(id, intent, place, &context, vec![applied.write], false);
+        // The register has moved in the same moment: this node's copy does not count under it.
+        if is_stale && let Some(Operation::Put(put)) = self.take(id) {
+            self.timers.set(id, None);
+            self.replicate_again(put);
+        }
     }
 
     /// Sends pieces to the other holders and counts copies, this node's at `place` included.
@@ -45,12 +58,15 @@ impl Node {
         pieces: Vec<Record>,
         made_before: bool,
     ) {
+        let partition = self.registers.partition_of(Position::of_object(&intent.name));
+        let register = self.registers.tag(partition);
         let placements = self.place_copies(Position::of_object(&intent.name), place);
         let durability = self.buckets.get(&intent.name.bucket).settings.durability;
         let stand_in_at = self.now.monotonic + self.config.timing.stand_in_delay;
         let machine = PutAcknowledgements::new(PutPlan {
             placements: placements.list.clone(),
             unplaced: placements.unplaced,
+            sets: self.registers.write_sets(partition),
             needed: intent.needed,
             strict: intent.options.strict,
             stand_in_at,
@@ -65,6 +81,9 @@ impl Node {
             pieces,
             deadline: intent.deadline,
             options: intent.options,
+            needed: intent.needed,
+            register,
+            resent: 0,
             sent: BTreeMap::new(),
         };
         let here = self.config.node;
@@ -99,6 +118,7 @@ impl Node {
         let write = ReplicaWrite {
             operation: Some(id),
             name: put.name.clone(),
+            register: Some(put.register),
             hint,
             pieces: put.pieces.clone(),
             durability,
@@ -117,7 +137,7 @@ impl Node {
         member: NodeId,
         acknowledging: bool,
     ) {
-        let partition = self.config.layout.replicas_of(Position::of_object(&put.name)).0;
+        let partition = self.registers.partition_of(Position::of_object(&put.name));
         let holders: Vec<NodeId> = put.machine.holders().collect();
         match self.another_fallback(partition, &holders) {
             Some(holder) if holder == self.config.node => {
@@ -189,7 +209,9 @@ impl Node {
     }
 
     pub(super) fn write_reply_received(&mut self, from: NodeId, reply: ReplicaWriteReply) {
-        if self.hint_answered(reply.operation, from, reply.outcome) {
+        if self.hint_answered(reply.operation, from, reply.outcome)
+            || self.leftover_answered(reply.operation, from, reply.outcome)
+        {
             return;
         }
         let Some(bucket) = self.bucket_of(reply.operation) else {
@@ -206,6 +228,9 @@ impl Node {
     /// A replica, which may be this node, says what came of a write.
     pub(super) fn write_answered(&mut self, id: OperationId, from: NodeId, outcome: WriteOutcome) {
         match self.take(id) {
+            Some(Operation::Put(put)) if outcome == WriteOutcome::Stale => {
+                self.put_was_stale(id, put, from);
+            }
             Some(Operation::Put(mut put)) => {
                 if let Some(sent) = put.sent.remove(&from) {
                     let now = self.now.monotonic;
@@ -219,6 +244,73 @@ impl Node {
         }
     }
 
+    /// A holder goes by another register. If that is behind, it was told, and gets the version again; else
+    /// the put begins anew under what this node has learned: what was counted so far says nothing of the
+    /// sets that there are now (protocol rule 8).
+    fn put_was_stale(&mut self, id: OperationId, mut put: PutOperation, from: NodeId) {
+        let partition = self.registers.partition_of(Position::of_object(&put.name));
+        let is_same = self.was_stale(from, partition, put.register);
+        let goes_on = put.resent < STALE_MAX && !put.machine.is_decided();
+        if goes_on && is_same && from != self.config.node {
+            put.resent += 1;
+            if let Some(copy) = put.machine.awaited_from(from) {
+                let acknowledging = true;
+                self.send_copy(id, &mut put, copy, acknowledging, Durability::Synced);
+            }
+            return self.keep(id, Operation::Put(put));
+        }
+        if goes_on && !is_same {
+            return self.replicate_again(put);
+        }
+        put.machine.handle(PutEvent::Answered { from, outcome: WriteOutcome::Stale });
+        self.drive_put(id, put);
+    }
+
+    /// Sends a version anew to everybody that the register asks for now, this node's own copy included.
+    fn replicate_again(&mut self, put: PutOperation) {
+        let id = self.new_operation();
+        let position = Position::of_object(&put.name);
+        let partition = self.registers.partition_of(position);
+        let register = self.registers.tag(partition);
+        let place = self.own_place(position);
+        let placements = self.place_copies(position, place);
+        let durability = self.buckets.get(&put.name.bucket).settings.durability;
+        let machine = PutAcknowledgements::new(PutPlan {
+            placements: placements.list.clone(),
+            unplaced: placements.unplaced,
+            sets: self.registers.write_sets(partition),
+            needed: put.needed,
+            strict: put.options.strict,
+            stand_in_at: self.now.monotonic + self.config.timing.stand_in_delay,
+            deadline: put.deadline,
+            made_before: true,
+        });
+        let mut again = PutOperation {
+            machine,
+            register,
+            resent: put.resent + 1,
+            sent: BTreeMap::new(),
+            ..put
+        };
+        let here = self.config.node;
+        for copy in placements.list.into_iter().filter(|copy| copy.holder != here) {
+            let durability = if copy.is_hint() { Durability::Synced } else { durability };
+            self.send_copy(id, &mut again, copy, true, durability);
+        }
+        let job = IncomingWrite {
+            reply_to: ReplyTo::Local(id),
+            register: Some(register),
+            pieces: again.pieces.clone(),
+            state_of: None,
+            acknowledging: place != Place::Own,
+            durability: Durability::Synced,
+            deadline: Some(again.deadline),
+        };
+        let name = again.name.clone();
+        self.drive_put(id, again);
+        self.replica.submit(&name, place, Job::Write(job));
+    }
+
     pub(super) fn replica_write_received(&mut self, from: NodeId, write: ReplicaWrite) {
         let reply_to = match write.operation {
             Some(operation) => {
@@ -226,11 +318,23 @@ impl Node {
             }
             None => ReplyTo::Nobody,
         };
-        let (_, set) = self.config.layout.replicas_of(Position::of_object(&write.name));
-        let is_replica = set.contains(self.config.node);
+        let partition = self.registers.partition_of(Position::of_object(&write.name));
+        if let Some(register) = write.register
+            && register != self.registers.tag(partition)
+        {
+            // Answers take this lane.
+            self.tell_register(from, Lane::Foreground(0), partition);
+            if let ReplyTo::Peer { node, operation, bucket } = reply_to {
+                self.send_write_reply(node, operation, &bucket, WriteOutcome::Stale);
+            }
+            return;
+        }
+        let here = self.config.node;
+        let is_holder = self.registers.is_holder(partition, here);
         let place = match write.hint {
-            None if is_replica => Some(Place::Own),
-            Some(hint) if !is_replica && set.contains(hint.intended) => {
+            // What is delayed is taken by whoever still has a part in the partition.
+            None if is_holder => Some(Place::Own),
+            Some(hint) if !is_holder && self.registers.is_holder(partition, hint.intended) => {
                 Some(Place::Hint(hint.intended))
             }
             None | Some(_) => None,
@@ -245,6 +349,7 @@ impl Node {
         let remaining_ms = write.remaining_ms.min(TIMEOUT_MS_MAX);
         let job = IncomingWrite {
             reply_to,
+            register: write.register,
             pieces: write.pieces,
             state_of: None,
             acknowledging: write.hint.is_some_and(|hint| hint.acknowledging),

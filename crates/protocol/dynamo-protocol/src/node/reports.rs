@@ -67,7 +67,7 @@ impl Node {
 
     /// Says by which checkpoints a member is known here. Also where it is none: until all have said
     /// so, the member reports to nobody.
-    fn tell_known_checkpoints(&mut self, node: NodeId, partitions: &[PartitionId]) {
+    pub(super) fn tell_known_checkpoints(&mut self, node: NodeId, partitions: &[PartitionId]) {
         for some in partitions.chunks(REPORTS_PER_MESSAGE) {
             let known = some.iter().map(|id| (*id, self.replica.checkpoints_of(*id, node)));
             let (known, wanted) = (known.collect(), Vec::new());
@@ -198,11 +198,9 @@ impl Node {
     }
 
     fn is_shared(&self, id: PartitionId, with: NodeId) -> bool {
-        let layout = &self.config.layout;
-        layout.partition_count().contains(id) && {
-            let set = layout.replica_set(id);
-            set.contains(self.config.node) && set.contains(with)
-        }
+        self.registers.count().contains(id)
+            && self.registers.is_involved(id, self.config.node)
+            && self.registers.is_involved(id, with)
     }
 
     pub(super) fn reports_received(
@@ -214,11 +212,16 @@ impl Node {
         if self.reports.storing.len() >= STORING_MAX {
             return;
         }
-        let (mut news, mut not_met) = (Vec::new(), Vec::new());
+        let (mut news, mut not_met, mut of_others) = (Vec::new(), Vec::new(), 0);
         for report in reports {
             let id = report.partition;
             if !self.is_shared(id, from) {
                 self.counters.messages_refused += 1;
+                continue;
+            }
+            if !self.replica.goes_by(id, report.register) {
+                // It is sent again until both go by the same one.
+                of_others += 1;
                 continue;
             }
             match self.replica.judge_report(from, &report) {
@@ -227,8 +230,8 @@ impl Node {
                 ReportVerdict::NotMet => not_met.push(id),
             }
         }
-        let all_met = not_met.is_empty();
-        if !all_met {
+        let all_met = not_met.is_empty() && of_others == 0;
+        if !not_met.is_empty() {
             self.tell_known_checkpoints(from, &not_met);
         }
         if news.is_empty() {
@@ -256,7 +259,7 @@ impl Node {
             return;
         }
         for report in reports {
-            self.replica.take_report(report.partition, from, report.dots);
+            self.replica.take_report(report.partition, report.register, from, report.dots);
         }
         if all_met {
             self.send(from, Lane::Background, PeerMessage::ClockReportsStored { number });

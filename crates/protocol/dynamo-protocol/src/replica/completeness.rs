@@ -12,7 +12,7 @@ use dynamo_messages::KnownBy;
 use dynamo_repair::anti_entropy::{PartitionState, Partitions};
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{CheckpointName, NodeId, ObjectName, PartitionId, Position};
-use dynamo_versioning::{DotClock, DotSet};
+use dynamo_versioning::DotSet;
 
 use super::{Job, Place, Replica, ReplicaEffect};
 use crate::counters::Counters;
@@ -59,19 +59,6 @@ impl Replica {
         }
     }
 
-    /// A complete exchange was made with another member: its clock from before it is joined.
-    pub(crate) fn exchanged(
-        &mut self,
-        id: PartitionId,
-        with: NodeId,
-        clock: &DotClock,
-        losses: u64,
-    ) {
-        if self.partitions.get_mut(id).exchanged(with, clock, losses) {
-            self.became_complete(id);
-        }
-    }
-
     pub(super) fn became_complete(&mut self, id: PartitionId) {
         self.checkpoint_now.insert(id);
         // Nobody has what these held, or it would have been stored over them.
@@ -82,13 +69,17 @@ impl Replica {
 
     /// Partitions that this node shares with another one.
     pub(crate) fn shared_with(&self, node: NodeId) -> Vec<PartitionId> {
-        let shared = self.partitions.iter().filter(|(_, p)| p.others.contains(&node));
-        shared.map(|(id, _)| id).collect()
+        let shared = self.own_partitions.iter().copied();
+        let with = |id: &PartitionId| {
+            self.partitions.get(*id).is_some_and(|partition| partition.others.contains(&node))
+        };
+        shared.filter(with).collect()
     }
 
     /// The other members of a partition.
     pub(crate) fn others_of(&self, id: PartitionId) -> Vec<NodeId> {
-        self.partitions.get(id).map(|partition| partition.others.clone()).unwrap_or_default()
+        let partition = self.partitions.get(id).filter(|_| self.own_partitions.contains(&id));
+        partition.map(|partition| partition.others.clone()).unwrap_or_default()
     }
 }
 
@@ -100,7 +91,10 @@ impl Partitions for Replica {
         let partition = self.partitions.get(partition)?;
         // Until its tree is rebuilt, it may sum up rows that cannot be read.
         let comparable = partition.incomplete.as_ref().is_none_or(|incomplete| incomplete.rebuilt);
-        comparable.then_some(PartitionState {
+        // And until its register is synced, writes under an earlier one may be under way.
+        let register = partition.tag.filter(|_| partition.tag_is_synced && comparable)?;
+        Some(PartitionState {
+            register,
             tree: &partition.tree,
             clock: &partition.clock,
             incomplete: !partition.is_complete(),

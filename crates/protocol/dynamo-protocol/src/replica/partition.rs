@@ -5,9 +5,12 @@ use alloc::vec::Vec;
 
 use dynamo_merkle::{SumTree, TreeKey};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{ActorId, CheckpointName, NodeId, ObjectName, PartitionCount, PartitionId};
+use dynamo_types::{
+    ActorId, CheckpointName, NodeId, ObjectName, PartitionCount, PartitionId, RegisterTag,
+};
 use dynamo_versioning::{DotClock, DotMint, DotSet};
 
+use super::places::Role;
 use crate::rows::{Checkpoint, RecordChange, Report};
 
 /// A partition. Nodes that hold hints of it have one too, for the mint.
@@ -20,7 +23,15 @@ pub(super) struct Partition {
     pub(super) records: u64,
     /// Something has changed since the last checkpoint.
     pub(super) changed: bool,
-    /// The other members, if this node is one.
+    /// The register that this node goes by, if it has to do with the partition.
+    pub(super) tag: Option<RegisterTag>,
+    /// Whether that is synced, and with it all that was written under earlier ones.
+    pub(super) tag_is_synced: bool,
+    /// What this node is to the partition.
+    pub(super) role: Role,
+    /// Whether it remembers what it promised.
+    pub(super) takes_part: bool,
+    /// The other members, and joiners, if this node is one.
     pub(super) others: Vec<NodeId>,
     /// The last synced checkpoint of this process: what is reported (protocol rule 5).
     pub(super) durable: Option<Durable>,
@@ -61,6 +72,8 @@ pub(super) struct Durable {
 pub(super) struct Incomplete {
     /// Members with which a complete exchange is still to be made.
     pub(super) waiting: BTreeSet<NodeId>,
+    /// How many of these may stay out: none, unless this node joins.
+    pub(super) spared: usize,
     /// The horizon of before, and the clocks of those with which it was made. Messages are judged by
     /// that: no record of this copy is known to be whole.
     pub(super) learned: DotClock,
@@ -146,8 +159,15 @@ impl Partition {
         self.adopted.clear();
         self.met.clear();
         self.mint.raise_floor();
+        let (waiting, spared) = match &self.role {
+            Role::Joiner { sources, needed } => {
+                (sources.iter().copied().collect(), sources.len().saturating_sub(*needed))
+            }
+            Role::Outside | Role::Member => (self.others.iter().copied().collect(), 0),
+        };
         self.incomplete = Some(Incomplete {
-            waiting: self.others.iter().copied().collect(),
+            waiting,
+            spared,
             learned: DotClock { dots: DotSet::new(), horizon: self.clock.horizon.clone() },
             rebuilt: false,
         });
@@ -159,7 +179,13 @@ impl Partition {
     /// A complete exchange was made with a member whose clock was this before it sent its records.
     /// Whether that made this copy complete. If the copy has lost something since the exchange began,
     /// the other did not see that it was missing, and the exchange counts for nothing.
-    pub(super) fn exchanged(&mut self, with: NodeId, clock: &DotClock, losses: u64) -> bool {
+    pub(super) fn exchanged(
+        &mut self,
+        with: NodeId,
+        clock: &DotClock,
+        from_incomplete: bool,
+        losses: u64,
+    ) -> bool {
         if losses != self.losses {
             return false;
         }
@@ -169,7 +195,10 @@ impl Partition {
             return false;
         };
         incomplete.learned.join(clock);
-        incomplete.waiting.remove(&with);
+        // A joiner relies on what a majority has, all of it.
+        if !from_incomplete || incomplete.spared == 0 {
+            incomplete.waiting.remove(&with);
+        }
         self.end_incomplete()
     }
 
@@ -181,9 +210,33 @@ impl Partition {
         self.end_incomplete()
     }
 
+    /// Nobody is awaited any more but these. Whether the copy is complete with that.
+    pub(super) fn none_awaited_but(&mut self, others: &[NodeId]) -> bool {
+        let Some(incomplete) = &mut self.incomplete else { return false };
+        // A joiner's majority is one of the set that holds the partition, whoever of it was removed.
+        if incomplete.spared == 0 {
+            incomplete.waiting.retain(|node| others.contains(node));
+        }
+        incomplete.rebuilt && self.end_incomplete()
+    }
+
+    /// The rows are gone: nothing is known any more but the counter, which outlives them (protocol
+    /// rule 1).
+    pub(super) fn forget_copy(&mut self, count: PartitionCount, depth: u8) {
+        self.clock = DotClock::default();
+        self.tree = SumTree::new(count, depth);
+        self.records = 0;
+        self.changed = false;
+        self.adopted = Vec::new();
+        self.met = BTreeMap::new();
+        self.reports = BTreeMap::new();
+        self.moves += 1;
+    }
+
     /// Ends being incomplete once every other member was asked.
     fn end_incomplete(&mut self) -> bool {
-        let ended = self.incomplete.take_if(|incomplete| incomplete.waiting.is_empty());
+        let ended =
+            self.incomplete.take_if(|incomplete| incomplete.waiting.len() <= incomplete.spared);
         // The clock holds what was stored since the copy became incomplete.
         ended.is_some_and(|ended| {
             self.clock.join(&ended.learned);
@@ -221,6 +274,10 @@ impl Partitions {
             tree: SumTree::new(count, depth),
             records: 0,
             changed: false,
+            tag: None,
+            tag_is_synced: false,
+            role: Role::Outside,
+            takes_part: true,
             others: Vec::new(),
             durable: None,
             reports: BTreeMap::new(),
@@ -235,6 +292,10 @@ impl Partitions {
             moves: 0,
             in_flight: 0,
         })
+    }
+
+    pub(super) fn tree_depth(&self) -> u8 {
+        self.tree_depth
     }
 
     pub(super) fn get(&self, partition: PartitionId) -> Option<&Partition> {

@@ -62,11 +62,16 @@ impl Replica {
         for id in incomplete {
             self.become_incomplete(id, counters);
         }
+        // Of what else there are rows, the node was a member once.
+        let outside = covered.keys().filter(|id| !self.own_partitions.contains(id));
+        self.leftovers = outside.copied().collect();
     }
 
     fn recover_report(&mut self, key: &Bytes, value: Option<&Bytes>) -> Option<()> {
         let (id, member) = rows::parse_report_key(key)?;
-        let report = Report::decode(value?)?;
+        let mut report = Report::decode(value?)?;
+        // It was made under a register that may be another one by now; members report anew.
+        report.dots = dynamo_versioning::DotSet::new();
         let partition = self.partitions.get_mut(id);
         // A report of one that is no member any more counts for nothing.
         if partition.others.contains(&member) {

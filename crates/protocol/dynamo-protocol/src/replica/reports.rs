@@ -9,11 +9,12 @@
 //! A report that would make this node forget a name it has not said yet does not count: it may
 //! come from a disk that was set back. And one that was overtaken by a later one does not either.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use dynamo_messages::{ClockReport, KnownBy};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{CheckpointName, NodeId, PartitionId};
+use dynamo_types::{CheckpointName, NodeId, PartitionId, RegisterTag};
 use dynamo_versioning::DotSet;
 
 use super::partition::Durable;
@@ -38,7 +39,7 @@ impl Replica {
     /// before all other members have said by what they know this node: until then its disk may be one
     /// that was set back, and only the member that is missing would notice.
     pub(crate) fn own_report(&self, id: PartitionId, to: NodeId) -> Option<ClockReport> {
-        let partition = self.partitions.get(id).filter(|partition| partition.is_complete())?;
+        let partition = self.partitions.get(id).filter(|_| self.is_complete(id))?;
         if !partition.others.iter().all(|other| partition.met.contains_key(other)) {
             return None;
         }
@@ -46,19 +47,23 @@ impl Replica {
         let live = planted(PlantedBug::ReportBeforeSync);
         let dots = if live { &partition.clock.dots } else { &durable.dots }.clone();
         let after = partition.met.get(&to).cloned().unwrap_or_default();
-        Some(ClockReport { partition: id, checkpoint: durable.checkpoint, after, dots })
+        let register = partition.tag.filter(|_| partition.tag_is_synced)?;
+        Some(ClockReport { partition: id, register, checkpoint: durable.checkpoint, after, dots })
     }
 
     /// Partitions of which this member has not said by what it knows this node.
     pub(crate) fn not_met(&self, member: NodeId) -> Vec<PartitionId> {
-        let shared = self.partitions.iter().filter(|(_, p)| p.others.contains(&member));
-        shared.filter(|(_, p)| !p.met.contains_key(&member)).map(|(id, _)| id).collect()
+        let met = |id: &PartitionId| {
+            self.partitions.get(*id).is_some_and(|partition| partition.met.contains_key(&member))
+        };
+        self.shared_with(member).into_iter().filter(|id| !met(id)).collect()
     }
 
     /// Whether that is still what this node has to report.
     pub(crate) fn is_reported(&self, report: &ClockReport) -> bool {
         let durable = self.partitions.get(report.partition).and_then(|p| p.durable.as_ref());
         durable.is_some_and(|durable| durable.checkpoint == report.checkpoint)
+            && self.goes_by(report.partition, report.register)
     }
 
     /// A checkpoint is synced: its clock is what this member reports.
@@ -114,10 +119,25 @@ impl Replica {
     }
 
     /// A member's report is synced here: from now on it counts.
-    pub(crate) fn take_report(&mut self, id: PartitionId, member: NodeId, dots: DotSet) {
+    pub(crate) fn take_report(
+        &mut self,
+        id: PartitionId,
+        register: RegisterTag,
+        member: NodeId,
+        dots: DotSet,
+    ) {
+        if !self.goes_by(id, register) {
+            return;
+        }
         let partition = self.partitions.get_mut(id);
         partition.reports.entry(member).or_default().dots = dots;
         partition.renew_cut();
+    }
+
+    /// How many of these members have said by what they know this node.
+    pub(crate) fn met_of(&self, id: PartitionId, members: &BTreeSet<NodeId>) -> usize {
+        let met = self.partitions.get(id).map(|partition| &partition.met);
+        met.map_or(0, |met| members.iter().filter(|node| met.contains_key(node)).count())
     }
 
     /// By which checkpoints a member is known here.
@@ -159,6 +179,7 @@ impl Replica {
         if !self.has_taken_all(id, names) {
             counters.rollbacks_noticed += 1;
             self.become_incomplete(id, counters);
+            self.effects.push_back(ReplicaEffect::RolledBack { partition: id });
         }
         let partition = self.partitions.get_mut(id);
         if !partition.is_complete() {

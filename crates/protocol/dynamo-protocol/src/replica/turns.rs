@@ -297,7 +297,10 @@ impl Replica {
             Place::Own => {
                 let change = self.record_change(at.position, &key, before, after);
                 self.batch.journal.changes.extend(change);
-                after.stored.encode()
+                let value = after.stored.encode();
+                self.rows_stored = self.rows_stored.saturating_add(1);
+                self.row_bytes = self.row_bytes.saturating_add((key.len() + value.len()) as u64);
+                value
             }
             Place::Hint(intended) => {
                 let value = rows::encode_hint(after.acknowledging, &after.stored);
@@ -380,8 +383,9 @@ impl Replica {
     /// a read that lasts would show both side by side. An incomplete copy does not know: it has
     /// forgotten what it collected, and its answers to reads do not count either.
     fn vet(&mut self, id: PartitionId, record: &Record, asker: VetFor, dots: Vec<Dot>) {
+        let is_complete = self.is_complete(id);
         let partition = self.partitions.get_mut(id);
-        let verdict = if !partition.is_complete() {
+        let verdict = if !is_complete {
             VetVerdict::Unsure
         } else if dots.iter().any(|dot| record.covers(*dot)) {
             VetVerdict::Newer(record.clone())
@@ -430,7 +434,10 @@ impl Replica {
     ) {
         let operation = job.operation;
         let refused = |refusal| ReplicaEffect::Refused { operation, refusal };
-        if now.monotonic >= job.deadline {
+        if self.is_stale(partition, place, Some(job.register)) {
+            return self.effects.push_back(refused(PutRefusal::Stale));
+        }
+        if now.monotonic >= job.deadline || !self.takes_part(partition, place) {
             return self.effects.push_back(refused(PutRefusal::Overloaded));
         }
         let (request, digest) = (job.put.request, job.put.digest);
@@ -480,8 +487,17 @@ impl Replica {
         counters: &mut Counters,
     ) {
         let At { now, partition, position, place } = at;
-        if job.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
-            let (reply_to, outcome) = (job.reply_to, WriteOutcome::Overloaded);
+        // What counts under a register needs a node that knows what it promised.
+        let unsure = job.register.is_some() && !self.takes_part(partition, place);
+        let outcome = if self.is_stale(partition, place, job.register) {
+            Some(WriteOutcome::Stale)
+        } else if unsure || job.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
+            Some(WriteOutcome::Overloaded)
+        } else {
+            None
+        };
+        if let Some(outcome) = outcome {
+            let reply_to = job.reply_to;
             return self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
         }
         let hint = place != Place::Own;

@@ -178,6 +178,7 @@ impl Cluster {
             cluster: ClusterId(7),
             cluster_secret: [9; 32],
             members: self.infos.clone(),
+            joins: None,
             announcement: self.announcements.get(&id).cloned(),
             layout: self.layout(),
             limits: Limits { value_bytes_max: 1024, siblings_max: 4 },
@@ -577,6 +578,7 @@ impl Cluster {
         let write = ReplicaWrite {
             operation: None,
             name: name(key),
+            register: None,
             hint: None,
             pieces: record.pieces().collect(),
             durability: Durability::Synced,

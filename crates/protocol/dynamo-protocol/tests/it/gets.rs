@@ -163,6 +163,7 @@ fn a_node_that_is_no_replica_says_nothing_of_a_key() {
         operation: OperationId(1),
         name: name("k"),
         value_bytes_max: 0,
+        register: None,
         known: None,
         remaining_ms: 1_000,
     };

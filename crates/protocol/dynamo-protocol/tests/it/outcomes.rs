@@ -116,6 +116,7 @@ fn write_of(counter: u64, content: Content) -> PeerMessage {
     };
     let context = DotSet::from_iter([dot]);
     PeerMessage::Write(ReplicaWrite {
+        register: None,
         hint: None,
         operation: None,
         name: name("k"),

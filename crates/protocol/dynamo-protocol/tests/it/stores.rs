@@ -73,6 +73,7 @@ fn deletes_that_wait_for_the_disk_are_bounded_too() {
         let context = DotSet::from_iter([dot]);
         let key = Key::new(counter.to_string()).unwrap();
         let write = ReplicaWrite {
+            register: None,
             hint: None,
             operation: None,
             name: ObjectName { bucket: name("k").bucket, key },

@@ -74,7 +74,13 @@ struct Copy {
 impl Partitions for Copy {
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
         let (tree, clock) = (&self.tree, &self.clock);
-        let state = PartitionState { tree, clock, incomplete: false, losses: 0 };
+        let state = PartitionState {
+            register: dynamo_types::RegisterTag::of_digest(1),
+            tree,
+            clock,
+            incomplete: false,
+            losses: 0,
+        };
         (partition == PARTITION).then_some(state)
     }
 

@@ -5,12 +5,14 @@ use alloc::vec::Vec;
 
 use dynamo_merkle::{ItemDigest, NodePath, Sum, SumTree};
 use dynamo_messages::{KnownBy, RepairMessage};
-use dynamo_types::{CheckpointName, NodeId, ObjectName, PartitionId, Position};
+use dynamo_types::{CheckpointName, NodeId, ObjectName, PartitionId, Position, RegisterTag};
 use dynamo_versioning::{Dot, DotClock, Record};
 
 /// What this node has of a partition.
 #[derive(Debug, Clone, Copy)]
 pub struct PartitionState<'a> {
+    /// The register that this node goes by: state passes only between nodes with the same one.
+    pub register: RegisterTag,
     /// The sums of all stored records.
     pub tree: &'a SumTree,
     /// The live dot clock, of the same moment as the tree. Not looked at while incomplete.
@@ -132,6 +134,20 @@ pub enum AntiEntropyEvent {
         /// Which partition.
         partition: PartitionId,
     },
+    /// This node goes by another register of a partition: sessions about it end, and what was verified
+    /// is not.
+    RegisterChanged {
+        /// Which partition.
+        partition: PartitionId,
+    },
+    /// An exchange with a peer is wanted at once, also if nothing differs. Nothing happens if one is
+    /// under way.
+    Exchange {
+        /// With which peer.
+        node: NodeId,
+        /// About which partition.
+        partition: PartitionId,
+    },
     /// How much of the usual number of sessions may be under way, in a hundred; 100 at the start. At
     /// 0 none is begun, while roots are still compared and peers still answered.
     Budget(u8),
@@ -208,6 +224,8 @@ pub enum AntiEntropyEffect {
         with: NodeId,
         /// Its clock. Empty if it is incomplete itself.
         clock: Arc<DotClock>,
+        /// Whether it is incomplete itself.
+        from_incomplete: bool,
         /// [`PartitionState::losses`] when the exchange began: if the copy has become incomplete since,
         /// it does not count.
         losses: u64,

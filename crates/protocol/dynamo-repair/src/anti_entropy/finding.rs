@@ -9,7 +9,7 @@ use dynamo_merkle::iblt::{DuplicateItem, ItemId, ItemSet, Salt};
 use dynamo_merkle::{NodePath, Sum, SumTree};
 use dynamo_messages::KnownBy;
 use dynamo_messages::repair::{Cost, Refusal, Unable};
-use dynamo_types::{ObjectName, PartitionId, Position};
+use dynamo_types::{ObjectName, PartitionId, Position, RegisterTag};
 use dynamo_versioning::DotClock;
 
 use super::event::LeafItem;
@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub clock: Option<Arc<DotClock>>,
     /// How often this copy has begun to be incomplete.
     pub losses: u64,
+    /// The register that this node goes by.
+    pub register: RegisterTag,
     /// By which checkpoints the other members are known here.
     pub known: Vec<KnownBy>,
 }

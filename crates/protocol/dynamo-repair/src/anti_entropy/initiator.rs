@@ -104,6 +104,7 @@ impl Initiator {
     #[must_use]
     pub fn new(config: FindingConfig, session: SessionId, mine: Snapshot) -> Self {
         let opening = Opening {
+            register: mine.register,
             partition: mine.partition,
             depth: mine.tree.depth(),
             root: mine.tree.root(),

@@ -130,6 +130,12 @@ impl AntiEntropy {
                 self.stored(now, token, Err(()), partitions);
             }
             AntiEntropyEvent::Reset { partition } => self.reset(now, partition, partitions),
+            AntiEntropyEvent::RegisterChanged { partition } => {
+                self.forget_verified(now, partition, partitions);
+            }
+            AntiEntropyEvent::Exchange { node, partition } => {
+                self.peers.set_due(node, partition, now);
+            }
             AntiEntropyEvent::Budget(share) => self.budget = share.min(100),
         }
         self.begin_sessions(now, partitions);
@@ -254,6 +260,19 @@ impl AntiEntropy {
     }
 
     fn reset(&mut self, now: Instant, partition: PartitionId, partitions: &dyn Partitions) {
+        self.forget_verified(now, partition, partitions);
+        for node in self.peers.sharing(partition) {
+            self.peers.set_due(node, partition, now);
+        }
+    }
+
+    /// Whatever is under way about a partition ends, and nothing of it is verified.
+    fn forget_verified(
+        &mut self,
+        now: Instant,
+        partition: PartitionId,
+        partitions: &dyn Partitions,
+    ) {
         let about = |(_, session): &(&SessionKey, &Session)| session.partition == partition;
         let keys = self.sessions.iter().filter(about).map(|(key, _)| *key).collect();
         self.abort(now, keys, partitions);
@@ -262,7 +281,6 @@ impl AntiEntropy {
             if let Some(asked) = self.peers.get_mut(node).and_then(|peer| peer.asked.as_mut()) {
                 asked.partitions.retain(|asked| *asked != partition);
             }
-            self.peers.set_due(node, partition, now);
         }
     }
 
@@ -498,6 +516,9 @@ impl AntiEntropy {
         let Some(mine) = snapshot(partition, partitions).filter(|_| is_shared) else {
             return self.refuse(key, Refusal::NoMember);
         };
+        if partitions.state(partition).is_none_or(|state| state.register != opening.register) {
+            return self.refuse(key, Refusal::OtherRegister);
+        }
         let known = opening.known.clone();
         if !self.met(partition, key.peer, opening.clock.is_none(), known, partitions) {
             return self.refuse(key, Refusal::Busy);
@@ -652,10 +673,14 @@ impl AntiEntropy {
                     partition,
                     with: key.peer,
                     clock,
+                    from_incomplete: session.is_other_incomplete(),
                     losses: session.losses,
                 });
             }
-            Ending::Refused(Refusal::Busy) => self.peers.set_due(key.peer, partition, retry),
+            // Whoever is behind will have learned the register by then.
+            Ending::Refused(Refusal::Busy | Refusal::OtherRegister) => {
+                self.peers.set_due(key.peer, partition, retry);
+            }
             Ending::Refused(Refusal::NoMember) => self.counters.sessions_failed += 1,
             Ending::GaveWay => {}
             Ending::Incomplete => {
@@ -709,6 +734,7 @@ fn snapshot(partition: PartitionId, partitions: &dyn Partitions) -> Option<Snaps
     let state = partitions.state(partition)?;
     Some(Snapshot {
         partition,
+        register: state.register,
         tree: state.tree.clone(),
         clock: (!state.incomplete).then(|| Arc::new(state.clock.clone())),
         losses: state.losses,

@@ -31,7 +31,16 @@ mod tests {
     fn roots_tell_dots_from_horizon_and_are_the_same_on_all_builds() {
         let tree = SumTree::new(PartitionCount::new(1).unwrap(), 0);
         let root = |clock: &DotClock, incomplete| {
-            root_of(PartitionId(3), PartitionState { tree: &tree, clock, incomplete, losses: 0 })
+            root_of(
+                PartitionId(3),
+                PartitionState {
+                    register: dynamo_types::RegisterTag::of_digest(1),
+                    tree: &tree,
+                    clock,
+                    incomplete,
+                    losses: 0,
+                },
+            )
         };
         let mut clock = DotClock::new();
         let empty = root(&clock, false).unwrap();

@@ -41,6 +41,8 @@ pub(super) struct Session {
     theirs: Option<Arc<DotClock>>,
     role: Role,
     exchange: Exchange,
+    /// Whether the other side said that its copy is incomplete.
+    other_is_incomplete: bool,
     /// When there was last a sign of life, from the other side or from the disk.
     heard: Instant,
     config: AntiEntropyConfig,
@@ -164,6 +166,7 @@ impl Session {
             losses,
             began: now,
             exchange: Exchange::new(ours.is_none()),
+            other_is_incomplete: false,
             ours,
             theirs: None,
             role,
@@ -289,6 +292,11 @@ impl Session {
         }
     }
 
+    /// Whether the other side's copy is incomplete.
+    pub(super) fn is_other_incomplete(&self) -> bool {
+        self.other_is_incomplete
+    }
+
     /// Leaves that it reads or encodes as a responder.
     pub(super) fn leaves_answered(&self) -> usize {
         match &self.role {
@@ -381,10 +389,12 @@ impl Session {
         match effect {
             Effect::Send(_) => {}
             Effect::Opened { clock } => {
+                self.other_is_incomplete = clock.is_none();
                 self.exchange.opened(clock.is_none());
                 self.theirs = Some(clock.unwrap_or_default());
             }
             Effect::Agreed { clock } => {
+                self.other_is_incomplete = clock.is_none();
                 self.theirs = Some(clock.unwrap_or_default());
                 self.complete(None);
             }

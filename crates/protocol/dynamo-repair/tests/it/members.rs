@@ -349,8 +349,14 @@ fn two_that_open_at_once_hold_one_session() {
 #[test]
 fn a_stranger_and_one_that_is_no_member_are_refused() {
     let mut world = world(2, 14);
-    let opening =
-        |partition| Opening { partition, depth: 0, root: Sum(1), clock: None, known: Vec::new() };
+    let opening = |partition| Opening {
+        partition,
+        register: dynamo_types::RegisterTag::of_digest(1),
+        depth: 0,
+        root: Sum(1),
+        clock: None,
+        known: Vec::new(),
+    };
     let open = |session, partition| RepairMessage::Question {
         session: SessionId(session),
         question: Question::Open(opening(PartitionId(partition))),

@@ -69,6 +69,7 @@ impl Replica {
             tree: self.tree.clone(),
             clock: Some(Arc::default()),
             losses: 0,
+            register: dynamo_types::RegisterTag::of_digest(1),
             known: Vec::new(),
         }
     }

@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use dynamo_merkle::NodePath;
 use dynamo_merkle::iblt::{ItemId, SYMBOLS_MAX};
-use dynamo_types::NodeId;
+use dynamo_types::{NodeId, RegisterTag};
 use dynamo_versioning::DotClock;
 
 use super::read_partition;
@@ -55,6 +56,7 @@ pub(super) fn write_question(question: &Question, sink: &mut impl Sink) {
             let tags = (tag::OPEN, tag::OPEN_WITHOUT_CLOCK);
             write_clock(tags, opening.clock.as_deref(), sink);
             sink.raw(&opening.partition.0.to_le_bytes());
+            sink.raw(&opening.register.0.get().to_le_bytes());
             sink.byte(opening.depth);
             sink.sum(opening.root);
             write_known(&opening.known, sink);
@@ -96,6 +98,7 @@ pub(super) fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeE
             let clock = read_clock(found == tag::OPEN, reader)?;
             Ok(Question::Open(Opening {
                 partition: read_partition(reader)?,
+                register: read_register(reader)?,
                 depth: read_depth(reader)?,
                 root: reader.sum()?,
                 clock,
@@ -296,6 +299,12 @@ fn read_depth(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
     Ok(depth)
 }
 
+/// A register's tag, of which none is 0.
+fn read_register(reader: &mut Reader<'_>) -> Result<RegisterTag, DecodeError> {
+    let number = NonZeroU64::new(u64::from_le_bytes(reader.array()?));
+    number.map(RegisterTag).ok_or_else(|| reader.refuse(FieldError::Number(0)))
+}
+
 fn read_item(reader: &mut Reader<'_>) -> Result<ItemId, DecodeError> {
     Ok(ItemId(u64::from_le_bytes(reader.array()?)))
 }
@@ -304,6 +313,7 @@ fn refusal_number(why: Refusal) -> u8 {
     match why {
         Refusal::Busy => 1,
         Refusal::NoMember => 2,
+        Refusal::OtherRegister => 3,
     }
 }
 
@@ -311,6 +321,7 @@ fn refusal(number: u8) -> Option<Refusal> {
     match number {
         1 => Some(Refusal::Busy),
         2 => Some(Refusal::NoMember),
+        3 => Some(Refusal::OtherRegister),
         _ => None,
     }
 }

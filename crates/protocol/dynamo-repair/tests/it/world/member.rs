@@ -51,7 +51,13 @@ impl Partitions for Copies {
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>> {
         let copy = self.0.get(&partition).filter(|_| !self.1.contains(&partition));
         let Copy { tree, clock, incomplete, .. } = copy?;
-        Some(PartitionState { tree, clock, incomplete: *incomplete, losses: 0 })
+        Some(PartitionState {
+            register: dynamo_types::RegisterTag::of_digest(1),
+            tree,
+            clock,
+            incomplete: *incomplete,
+            losses: 0,
+        })
     }
 
     /// No disk of this world is ever set back.

@@ -1,0 +1,570 @@
+//! Moving partitions to where operators want them (protocol rule 8, Paper §6.2 strategy 3).
+//!
+//! The layout that operators want is one value that all nodes come to know. Of each partition that is
+//! not there yet, the first node of its sets that is up drives the move; that all come to the same
+//! choice is not needed, only cheap. A driver keeps nothing that must survive.
+//!
+//! The data moves by exchanges of anti-entropy: a joiner is an incomplete copy, and what differs is all
+//! that travels. So a transfer that was cut goes on with what is still missing, and what travelled is
+//! checked by the trees of both sides.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use dynamo_membership::{GossipEvent, MemberStatus, WantedLayout};
+use dynamo_messages::{PeerMessage, Reply};
+use dynamo_register::{Answer, Driver, DriverEffect, Goal, Register, Stage};
+use dynamo_repair::anti_entropy::AntiEntropyEvent;
+use dynamo_repair::hinted_handoff::HandoffEvent;
+use dynamo_types::{Instant, NodeId, PartitionId, RegisterTag};
+
+use super::Node;
+use super::operations::Origin;
+use crate::config::{NodeConfig, Recovered};
+use crate::counters::Counters;
+use crate::effect::{Column, Lane, StoreWrite};
+use crate::replica::MetaTag;
+use crate::rows;
+
+/// Moves that this node drives at once and that are not decided: each joiner of them is in an exchange or
+/// two, of which a node has 32 under way at most.
+const MOVES_DRIVEN_MAX: usize = 16;
+/// Commits that wait for the disk. Operators are few.
+const COMMITS_MAX: usize = 16;
+
+/// Moves, and what is wanted.
+#[derive(Debug)]
+pub(super) struct Moves {
+    pub(super) wanted: Option<WantedLayout>,
+    /// The row on disk may be another one.
+    wanted_is_unsaved: bool,
+    /// Commits of this node that are told once the disk has them.
+    commits: Vec<(Origin, Reply)>,
+    drivers: BTreeMap<PartitionId, Driver>,
+    /// Registers that have changed and that nobody was told of.
+    pub(super) changed: BTreeSet<PartitionId>,
+    /// Nodes with which this one shares other partitions than before.
+    pub(super) reshare: BTreeSet<NodeId>,
+    /// Registers whose row was refused by the disk.
+    pub(super) unsaved: BTreeSet<PartitionId>,
+    /// From whom this node has everything that a move waits for, and under which register.
+    has_everything_of: BTreeMap<PartitionId, (RegisterTag, BTreeSet<NodeId>)>,
+    /// As a leaver: who has everything of this node.
+    handed_to: BTreeMap<PartitionId, BTreeSet<NodeId>>,
+    /// Partitions that were handed over to all new members: nothing of them need be offered.
+    pub(super) handed_over: BTreeSet<PartitionId>,
+    at: Instant,
+}
+
+impl Moves {
+    pub(super) fn recover(
+        config: &NodeConfig,
+        recovered: &Recovered,
+        now: Instant,
+        counters: &mut Counters,
+    ) -> Self {
+        let (count, n) = (config.layout.partition_count(), config.layout.replication());
+        let row = recovered.meta.iter().find(|(key, _)| *key == rows::wanted_layout_key());
+        let wanted = row.and_then(|(_, value)| {
+            let read = value.as_ref().and_then(|v| WantedLayout::decode(v, count, n).ok());
+            // The others tell it again.
+            counters.meta_rows_damaged += u64::from(read.is_none());
+            read
+        });
+        Self {
+            wanted,
+            wanted_is_unsaved: false,
+            commits: Vec::new(),
+            drivers: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            reshare: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+            has_everything_of: BTreeMap::new(),
+            handed_to: BTreeMap::new(),
+            handed_over: BTreeSet::new(),
+            at: now + config.timing.move_interval,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.at
+    }
+}
+
+impl Node {
+    // What is wanted.
+
+    /// Operators want another layout. Told to all, and to the operator once it is synced here.
+    pub(super) fn want_layout(&mut self, wanted: WantedLayout, told: Option<(Origin, Reply)>) {
+        if let Some((origin, reply)) = told {
+            if self.moves.commits.len() >= COMMITS_MAX {
+                let failure = dynamo_messages::Failure::Overloaded { retry_after_ms: 1_000 };
+                return self.fail(origin, failure);
+            }
+            self.moves.commits.push((origin, reply));
+        }
+        self.moves.wanted = Some(wanted);
+        self.save_wanted_layout();
+        for node in self.connected_members() {
+            self.send_wanted_layout(node);
+        }
+        self.moves.at = self.now.monotonic;
+    }
+
+    fn save_wanted_layout(&mut self) {
+        let Some(wanted) = &self.moves.wanted else { return };
+        self.moves.wanted_is_unsaved = false;
+        let (column, key) = (Column::Meta, rows::wanted_layout_key());
+        let row = StoreWrite::Put { column, key, value: wanted.encode() };
+        self.replica.store_meta(Vec::from([row]), MetaTag::WantedLayout);
+    }
+
+    pub(super) fn wanted_layout_stored(&mut self, stored: bool) {
+        self.moves.wanted_is_unsaved |= !stored;
+        for (origin, reply) in core::mem::take(&mut self.moves.commits) {
+            if stored {
+                self.answer(origin, reply);
+            } else {
+                // All the same it may be known to others by now.
+                let failure = dynamo_messages::Failure::OutcomeUnknown { reached: 0, needed: 1 };
+                self.fail(origin, failure);
+            }
+        }
+    }
+
+    pub(super) fn send_wanted_layout(&mut self, to: NodeId) {
+        if let Some(wanted) = &self.moves.wanted {
+            let bytes = wanted.encode();
+            self.send(to, Lane::Background, PeerMessage::WantedLayout { bytes });
+        }
+    }
+
+    pub(super) fn wanted_layout_received(&mut self, bytes: &[u8]) {
+        let (count, n) = (self.registers.count(), self.registers.replication());
+        match WantedLayout::decode(bytes, count, n) {
+            Ok(wanted) => {
+                if Some(&wanted) > self.moves.wanted.as_ref() {
+                    self.want_layout(wanted, None);
+                }
+            }
+            Err(_) => self.counters.messages_refused += 1,
+        }
+    }
+
+    /// What is to become of a partition.
+    fn goal(&self, id: PartitionId) -> Goal {
+        let register = self.registers.register(id);
+        let undecided = register.movement.filter(|_| !register.is_decided());
+        let wanted = self.moves.wanted.as_ref();
+        let target = wanted.and_then(|wanted| wanted.set_of(id));
+        let is_there = target.is_none_or(|target| register.settled_set().same_members(&target));
+        let goal = match (undecided, target) {
+            (Some(_), None) if wanted.is_some() => Goal::Cancel,
+            // Towards where it is anyway: that is a renewal, which harms nobody.
+            (Some(movement), Some(_)) if is_there && !is_renewal(register, movement.next) => {
+                Goal::Cancel
+            }
+            (Some(movement), Some(target)) if movement.next.same_members(&target) => Goal::Finish,
+            (_, Some(target)) if !is_there => Goal::Move(target),
+            _ => Goal::Finish,
+        };
+        let forgot = register.movement.is_none() && !self.registers.takes_part(id);
+        // Who has forgotten its votes can take part in the next epoch only.
+        if forgot && goal == Goal::Finish { Goal::Move(register.current) } else { goal }
+    }
+
+    /// Partitions that are not where they are wanted, or are on their way.
+    pub(super) fn is_settled(&self, id: PartitionId) -> bool {
+        self.registers.register(id).movement.is_none()
+            && (self.goal(id) == Goal::Finish || !self.registers.takes_part(id))
+    }
+
+    // Driving.
+
+    /// What is due once a second, or at once when there is room for another move.
+    pub(super) fn move_timeout(&mut self) {
+        if self.now.monotonic < self.moves.at {
+            return;
+        }
+        self.moves.at = self.now.monotonic + self.config.timing.move_interval;
+        if self.is_stopped() {
+            return;
+        }
+        for id in core::mem::take(&mut self.moves.unsaved) {
+            self.registers.acceptor(id).store_again();
+            self.drive_acceptor(id);
+        }
+        if self.moves.wanted_is_unsaved {
+            self.save_wanted_layout();
+        }
+        for id in self.registers.forgotten() {
+            self.ask_registers_of(id);
+        }
+        self.attend_to_moves();
+        let moving: Vec<PartitionId> =
+            self.registers.count().partitions().filter(|id| self.takes_part_in_move(*id)).collect();
+        for id in moving {
+            self.exchange_for_move(id);
+            self.tell_progress(id);
+        }
+        self.climb_own_status();
+        self.sweep_leftovers();
+    }
+
+    fn takes_part_in_move(&self, id: PartitionId) -> bool {
+        self.registers.register(id).movement.is_some()
+            && self.registers.is_involved(id, self.config.node)
+    }
+
+    /// Takes the next step of every move that this node drives, and begins more of them.
+    fn attend_to_moves(&mut self) {
+        let count = self.registers.count();
+        let mut room = MOVES_DRIVEN_MAX.saturating_sub(self.undecided_driven());
+        for id in count.partitions() {
+            let register = self.registers.register(id);
+            let goal = self.goal(id);
+            let needs = register.movement.is_some() || goal != Goal::Finish;
+            let begins = register.movement.is_none_or(|m| m.stage == Stage::Committed);
+            if !needs || !self.drives(id) {
+                self.moves.drivers.remove(&id);
+                continue;
+            }
+            let is_new = begins && goal != Goal::Finish && !self.moves.drivers.contains_key(&id);
+            if is_new && room == 0 {
+                continue;
+            }
+            room -= usize::from(is_new);
+            self.counters.moves_begun += u64::from(is_new);
+            self.step(id, goal);
+        }
+    }
+
+    fn undecided_driven(&self) -> usize {
+        let undecided = |driver: &&Driver| !driver.known().is_decided();
+        self.moves.drivers.values().filter(undecided).count()
+    }
+
+    /// Whether this node drives a partition: it is the first of its sets that is up, or it is the one that
+    /// has forgotten its votes.
+    fn drives(&self, id: PartitionId) -> bool {
+        let here = self.config.node;
+        let register = self.registers.register(id);
+        let forgot = !self.registers.takes_part(id) && register.current.contains(here);
+        let up = |node: &NodeId| {
+            self.is_healthy(*node) && (*node != here || self.registers.takes_part(id))
+        };
+        forgot || register.everyone().into_iter().find(up) == Some(here)
+    }
+
+    fn step(&mut self, id: PartitionId, goal: Goal) {
+        let known = *self.registers.register(id);
+        let driver = self.moves.drivers.entry(id).or_insert_with(|| Driver::new(known, goal));
+        if driver.wish() != goal {
+            driver.want(goal);
+        }
+        if driver.step().is_err() {
+            self.counters.moves_refused += 1;
+        }
+        self.drive_driver(id);
+        self.tell_own_progress(id);
+    }
+
+    pub(super) fn driver_answered(&mut self, from: NodeId, id: PartitionId, answer: &Answer) {
+        if let Some(driver) = self.moves.drivers.get_mut(&id) {
+            driver.answered(from, answer);
+            self.drive_driver(id);
+        }
+    }
+
+    fn drive_driver(&mut self, id: PartitionId) {
+        self.give_up_removed(id);
+        while let Some(driver) = self.moves.drivers.get_mut(&id)
+            && let Some(effect) = driver.poll_effect()
+        {
+            match effect {
+                DriverEffect::Send { to, request } if to == self.config.node => {
+                    self.register_requested(to, id, request);
+                }
+                DriverEffect::Send { to, request } => {
+                    let bytes = request.encode();
+                    let message = PeerMessage::RegisterRequest { partition: id, bytes };
+                    self.send(to, Lane::Background, message);
+                }
+                DriverEffect::Entered(register) => {
+                    self.learn_register(id, &register);
+                    self.tell_own_progress(id);
+                }
+            }
+        }
+        let ended = self.moves.drivers.get(&id).is_some_and(Driver::is_done);
+        if ended && self.moves.drivers.remove(&id).is_some() {
+            self.counters.moves_ended += 1;
+            // There is room for another one.
+            self.moves.at = self.now.monotonic;
+        }
+    }
+
+    /// Nobody waits for what a removed leaver has.
+    fn give_up_removed(&mut self, id: PartitionId) {
+        let Some(driver) = self.moves.drivers.get(&id) else { return };
+        let removed: Vec<NodeId> =
+            driver.known().leavers().into_iter().filter(|node| self.is_removed(*node)).collect();
+        if let Some(driver) = self.moves.drivers.get_mut(&id) {
+            for node in removed {
+                driver.give_up(node);
+            }
+        }
+    }
+
+    // Data.
+
+    /// Whom this node still needs everything of, if it has a part in a move.
+    fn awaited(&self, id: PartitionId) -> Vec<NodeId> {
+        let here = self.config.node;
+        let register = self.registers.register(id);
+        let Some(movement) = register.movement else { return Vec::new() };
+        let of = match movement.stage {
+            Stage::Fenced | Stage::Synced if !register.current.contains(here) => {
+                register.current.iter().collect()
+            }
+            Stage::Committed if movement.next.contains(here) => register.leavers(),
+            _ => Vec::new(),
+        };
+        let tag = self.registers.tag(id);
+        let has = self.moves.has_everything_of.get(&id).filter(|(under, _)| *under == tag);
+        let has = |node: &NodeId| has.is_some_and(|(_, nodes)| nodes.contains(node));
+        let involved = self.registers.is_involved(id, here);
+        let awaited = of.into_iter().filter(|node| !has(node) && !self.is_removed(*node));
+        awaited.filter(|_| involved).collect()
+    }
+
+    /// Asks for the exchanges that a move waits for.
+    pub(super) fn exchange_for_move(&mut self, id: PartitionId) {
+        if !self.registers.is_synced(id) {
+            return;
+        }
+        let mut awaited = self.awaited(id);
+        awaited.retain(|node| self.is_reachable(*node));
+        for node in awaited {
+            self.repair_event(AntiEntropyEvent::Exchange { node, partition: id });
+        }
+    }
+
+    /// Everything that another node of the partition had is here.
+    pub(super) fn has_everything_of(&mut self, id: PartitionId, member: NodeId) {
+        if !self.awaited(id).contains(&member) {
+            return;
+        }
+        let tag = self.registers.tag(id);
+        let (under, of) =
+            self.moves.has_everything_of.entry(id).or_insert_with(|| (tag, BTreeSet::new()));
+        if *under != tag {
+            (*under, *of) = (tag, BTreeSet::new());
+        }
+        of.insert(member);
+        self.tell_progress(id);
+    }
+
+    /// What this node has done of a move: sources and leavers whose everything it has.
+    fn progress(&self, id: PartitionId) -> Option<(RegisterTag, Vec<NodeId>, Vec<NodeId>)> {
+        let tag = self.registers.tag(id);
+        let (under, of) = self.moves.has_everything_of.get(&id)?;
+        let committed = self.registers.register(id).stage() == Some(Stage::Committed);
+        let of: Vec<NodeId> = of.iter().copied().collect();
+        let (exchanged, compared) = if committed { (Vec::new(), of) } else { (of, Vec::new()) };
+        (*under == tag).then_some((tag, exchanged, compared))
+    }
+
+    /// Says to all that have to do with a move how far this node is.
+    fn tell_progress(&mut self, id: PartitionId) {
+        let Some((register, exchanged, compared)) = self.progress(id) else { return };
+        let here = self.config.node;
+        let others = self.registers.register(id).everyone().into_iter();
+        for node in others.filter(|node| *node != here).collect::<Vec<_>>() {
+            if self.is_reachable(node) {
+                let (exchanged, compared) = (exchanged.clone(), compared.clone());
+                let message =
+                    PeerMessage::MoveProgress { partition: id, register, exchanged, compared };
+                self.send(node, Lane::Background, message);
+            }
+        }
+        self.tell_own_progress(id);
+    }
+
+    fn tell_own_progress(&mut self, id: PartitionId) {
+        if let Some((_, exchanged, compared)) = self.progress(id) {
+            self.note_progress(self.config.node, id, &exchanged, &compared);
+        }
+    }
+
+    pub(super) fn move_progress_received(
+        &mut self,
+        from: NodeId,
+        id: PartitionId,
+        register: RegisterTag,
+        exchanged: &[NodeId],
+        compared: &[NodeId],
+    ) {
+        if !self.registers.count().contains(id) || self.registers.tag(id) != register {
+            return;
+        }
+        if compared.contains(&self.config.node) {
+            self.moves.handed_to.entry(id).or_default().insert(from);
+        }
+        self.note_progress(from, id, exchanged, compared);
+    }
+
+    fn note_progress(
+        &mut self,
+        from: NodeId,
+        id: PartitionId,
+        exchanged: &[NodeId],
+        compared: &[NodeId],
+    ) {
+        let Some(movement) = self.registers.register(id).movement else { return };
+        let Some(driver) = self.moves.drivers.get_mut(&id) else { return };
+        for source in exchanged {
+            driver.exchanged(movement.ballot, from, *source);
+        }
+        for leaver in compared {
+            driver.compared(*leaver, from);
+        }
+        self.drive_driver(id);
+    }
+
+    /// A register has changed: what was done under another one counts no more.
+    pub(super) fn move_changed(&mut self, id: PartitionId, before: &Register, after: &Register) {
+        if before.asks_as(after) {
+            return;
+        }
+        self.moves.has_everything_of.remove(&id);
+        let handed_to = self.moves.handed_to.remove(&id).unwrap_or_default();
+        let here = self.config.node;
+        if *after == before.cleaned()
+            && !after.everyone().contains(&here)
+            && after.current.iter().all(|node| handed_to.contains(&node))
+        {
+            self.moves.handed_over.insert(id);
+        } else {
+            self.moves.handed_over.remove(&id);
+        }
+    }
+
+    // The nodes themselves.
+
+    /// A node that joined is a member once it holds all that is wanted of it; one that leaves is removed
+    /// once it holds nothing any more, for itself or for others.
+    fn climb_own_status(&mut self) {
+        let here = self.config.node;
+        let Some(status) = self.members().get(here).map(|member| member.status) else { return };
+        let count = self.registers.count();
+        let to = match status {
+            MemberStatus::Joining => {
+                let wanted = |id: PartitionId| {
+                    let wanted = self.moves.wanted.as_ref();
+                    wanted.and_then(|w| w.set_of(id)).is_some_and(|set| set.contains(here))
+                };
+                let mut shares = count.partitions().filter(|id| wanted(*id)).peekable();
+                let any = shares.peek().is_some();
+                let holds =
+                    shares.all(|id| self.registers.register(id).settled_set().contains(here));
+                (any && holds).then_some(MemberStatus::Active)
+            }
+            MemberStatus::Leaving => {
+                self.hand_over_all_hints();
+                let free = !count.partitions().any(|id| self.registers.is_involved(id, here));
+                let empty = self.replica.leftovers().is_empty() && self.hints().next().is_none();
+                // Else it would go before what it shall hand over has been decided.
+                let wanted = self.moves.wanted.as_ref().is_some_and(|wanted| {
+                    let sets = wanted.sets.iter().flatten();
+                    wanted.sets.is_some() && !sets.flatten().any(|node| node == here)
+                });
+                (free && empty && wanted).then_some(MemberStatus::Removed)
+            }
+            MemberStatus::Active | MemberStatus::Removed => None,
+        };
+        if let Some(to) = to {
+            let mut members = self.members().clone();
+            members.climb(here, to);
+            self.decide_members(members);
+        }
+    }
+
+    /// Passes on a decision about members.
+    pub(super) fn decide_members(&mut self, members: dynamo_membership::Members) {
+        self.membership_event(GossipEvent::Decided(members));
+    }
+
+    /// A leaver does not wait for nodes that are down: others of their partitions take what it keeps for
+    /// them.
+    fn hand_over_all_hints(&mut self) {
+        let intended: Vec<NodeId> = self.hints().map(|(node, _)| node).collect();
+        for node in intended {
+            self.handoff_event(HandoffEvent::Up(node));
+        }
+    }
+
+    // Showing.
+
+    /// The moves under way, as far as this node knows.
+    pub(super) fn transfers_view(&self) -> dynamo_messages::TransfersView {
+        let count = self.registers.count();
+        let mut view = dynamo_messages::TransfersView {
+            partitions: count.get(),
+            ..dynamo_messages::TransfersView::default()
+        };
+        for id in count.partitions() {
+            if self.is_settled(id) {
+                view.settled += 1;
+                continue;
+            }
+            let register = self.registers.register(id);
+            let wanted = self.moves.wanted.as_ref().and_then(|wanted| wanted.set_of(id));
+            let (stage, next) = match register.movement {
+                Some(movement) => (stage_name(movement.stage), movement.next),
+                None => ("planned", wanted.unwrap_or(register.current)),
+            };
+            view.transfers.push(dynamo_messages::TransferView {
+                partition: id,
+                stage: stage.into(),
+                current: register.current.iter().collect(),
+                next: next.iter().collect(),
+                waiting: self.waiting_for(id),
+                records: self.replica.records_of(id),
+            });
+        }
+        let leaving = self.members().iter().filter(|(_, m)| m.status == MemberStatus::Leaving);
+        view.leaving = leaving.map(|(node, _)| node).collect();
+        view
+    }
+
+    /// What a move waits for: the driver knows best, a node with a part in it its own part.
+    fn waiting_for(&self, id: PartitionId) -> Vec<(NodeId, NodeId)> {
+        match self.moves.drivers.get(&id) {
+            Some(driver) if driver.known().is_decided() => {
+                let missing = driver.missing_comparisons().into_iter();
+                missing.map(|(leaver, member)| (member, leaver)).collect()
+            }
+            Some(driver) => driver.missing_exchanges(),
+            None => {
+                let awaited = self.awaited(id).into_iter();
+                awaited.map(|source| (self.config.node, source)).collect()
+            }
+        }
+    }
+}
+
+/// Whether a move keeps the set that there is.
+fn is_renewal(register: &Register, next: dynamo_ring::ReplicaSet) -> bool {
+    register.current.same_members(&next)
+}
+
+/// The stage's name in interfaces.
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Fenced => "fenced",
+        Stage::Synced => "synced",
+        Stage::Decided => "decided",
+        Stage::Committed => "committed",
+    }
+}
