@@ -13,13 +13,17 @@
 //! ```
 //!
 //! [`description`] is `cluster.json`, [`process`] one node's process, [`http`] one request;
-//! [`up`], [`stop`], [`status`], [`logs`] and [`wipe`] are the commands.
+//! [`up`], [`stop`], [`status`], [`logs`], [`wipe`], [`add`] and [`remove`] are the commands; the last
+//! two ask the cluster itself, through [`change`].
 
+mod add;
+mod change;
 mod description;
 mod directory;
 mod http;
 mod logs;
 mod process;
+mod remove;
 mod status;
 mod stop;
 mod up;
@@ -65,6 +69,10 @@ enum ClusterCommand {
     Resume { node: u32 },
     /// Stop a node if it runs and start it; waits until it serves HTTP, not for its peers.
     Restart(up::RestartOptions),
+    /// Make one more node, start it and let it join; returns when the join is committed.
+    Add(add::Options),
+    /// Let a node leave, wait until it has handed over what it has, and stop it.
+    Remove(remove::Options),
     /// Print what a node printed.
     Logs {
         node: u32,
@@ -102,6 +110,8 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
             done(node, "goes on")
         }
         ClusterCommand::Restart(options) => up::restart(workspace, &directory, &options),
+        ClusterCommand::Add(options) => add::run(workspace, &directory, &options),
+        ClusterCommand::Remove(options) => remove::run(&directory, &options),
         ClusterCommand::Logs { node, follow } => logs::run(&directory, node, follow),
         ClusterCommand::Wipe { node: None } => match directory.lock_if_there()? {
             Some(cluster) => wipe::all(cluster),

@@ -1,15 +1,20 @@
 //! What a local cluster was asked to be: `cluster.json` in its directory.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// The shape of a cluster, fixed when it is made.
+/// The shape of a cluster: fixed when it is made, but for the nodes that come and go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Description {
-    /// How many nodes, numbered from 1.
+    /// How many nodes it was made with, numbered from 1.
     pub(super) nodes: u32,
+    /// How many nodes were added since, with the numbers that follow.
+    pub(super) added: u32,
+    /// Nodes that are members no more; their directories are still there.
+    pub(super) removed: BTreeSet<u32>,
     /// Replicas of each partition.
     pub(super) replication: u32,
     /// Partitions of the ring, a power of two.
@@ -27,13 +32,14 @@ pub(super) struct Description {
 impl Description {
     /// Refuses, before anything is made, what the nodes would refuse later.
     pub(super) fn check(&self) -> Result<()> {
-        let Self { nodes, replication, partitions, .. } = *self;
+        let Self { replication, partitions, .. } = *self;
+        let (made_with, nodes) = (self.nodes, self.total());
         if !(1..=7).contains(&replication) {
             bail!("--replication is 1 to 7, not {replication}");
         }
-        if nodes < replication {
+        if made_with < replication {
             bail!(
-                "{nodes} nodes cannot hold {replication} replicas on distinct nodes; give at \
+                "{made_with} nodes cannot hold {replication} replicas on distinct nodes; give at \
                  least --nodes {replication}, or a smaller --replication"
             );
         }
@@ -53,9 +59,19 @@ impl Description {
         Ok(())
     }
 
-    /// The numbers of all nodes.
+    /// How many nodes there ever were.
+    pub(super) fn total(&self) -> u32 {
+        self.nodes + self.added
+    }
+
+    /// The numbers of all nodes, those that were removed too.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
-        1..=self.nodes
+        1..=self.total()
+    }
+
+    /// The numbers of the nodes that belong to the cluster.
+    pub(super) fn members(&self) -> Vec<u32> {
+        self.numbers().filter(|node| !self.removed.contains(node)).collect()
     }
 
     /// Where a node serves HTTP.
@@ -77,6 +93,8 @@ impl Description {
     pub(super) fn to_json(&self) -> String {
         let fields = json!({
             "nodes": self.nodes,
+            "added": self.added,
+            "removed": self.removed,
             "replication": self.replication,
             "partitions": self.partitions,
             "host": self.host.to_string(),
@@ -94,10 +112,22 @@ impl Description {
             let number = fields[name].as_u64().and_then(|number| u32::try_from(number).ok());
             number.with_context(|| format!("`{name}` is missing or no number"))
         };
+        // Descriptions from before nodes could come and go have neither.
+        let added = if fields["added"].is_null() { 0 } else { number("added")? };
+        let removed = match fields["removed"].as_array() {
+            None => BTreeSet::new(),
+            Some(removed) => {
+                let node = |node: &Value| node.as_u64().and_then(|node| u32::try_from(node).ok());
+                let nodes: Option<BTreeSet<u32>> = removed.iter().map(node).collect();
+                nodes.context("`removed` holds something that is no number")?
+            }
+        };
         let port = |name: &str| u16::try_from(number(name)?).context("a port is too large");
         let host = fields["host"].as_str().and_then(|host| host.parse().ok());
         let description = Self {
             nodes: number("nodes")?,
+            added,
+            removed,
             replication: number("replication")?,
             partitions: number("partitions")?,
             host: host.context("`host` is missing or no address")?,
@@ -112,11 +142,15 @@ impl Description {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::Description;
 
     fn five() -> Description {
         Description {
             nodes: 5,
+            added: 0,
+            removed: BTreeSet::new(),
             replication: 3,
             partitions: 1024,
             host: "127.0.0.1".parse().unwrap(),
@@ -129,6 +163,16 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         assert_eq!(Description::from_json(&five().to_json()).unwrap(), five());
+    }
+
+    #[test]
+    fn nodes_that_came_and_went_are_remembered() {
+        let changed = Description { added: 2, removed: BTreeSet::from([3, 6]), ..five() };
+        assert_eq!(Description::from_json(&changed.to_json()).unwrap(), changed);
+        assert_eq!(changed.members(), [1, 2, 4, 5, 7]);
+        assert_eq!(changed.numbers().count(), 7);
+        let before = five().to_json().replace("\"added\": 0,", "").replace("\"removed\": [],", "");
+        assert_eq!(Description::from_json(&before).unwrap(), five());
     }
 
     #[test]

@@ -199,8 +199,9 @@ pub(super) fn node_directory(cluster: &Path, node: u32) -> PathBuf {
 
 /// The number itself, if the cluster has such a node.
 pub(super) fn check_node(description: &Description, node: u32) -> Result<u32> {
-    if (1..=description.nodes).contains(&node) {
+    let last = description.total();
+    if (1..=last).contains(&node) {
         return Ok(node);
     }
-    bail!("there is no node {node}: this cluster has 1 to {}", description.nodes)
+    bail!("there is no node {node}: this cluster has 1 to {last}")
 }

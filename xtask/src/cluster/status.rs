@@ -48,11 +48,22 @@ fn look(directory: &Directory, description: &Description, node: u32) -> Result<N
     Ok(NodeStatus { node, pid, state, ready })
 }
 
+/// Of a node that is no member any more it matters only whether it still runs.
+fn state(description: &Description, status: &NodeStatus) -> String {
+    let state = status.state.name();
+    match (description.removed.contains(&status.node), status.state) {
+        (false, _) => state.to_owned(),
+        (true, State::Dead) => "removed".to_owned(),
+        (true, _) => format!("removed, {state}"),
+    }
+}
+
 fn as_json(description: &Description, status: &NodeStatus) -> Value {
     json!({
         "node": status.node,
         "pid": status.pid,
         "state": status.state.name(),
+        "removed": description.removed.contains(&status.node),
         "ready": status.ready,
         "http": description.http(status.node).to_string(),
         "quic": description.quic(status.node).to_string(),
@@ -65,7 +76,7 @@ fn rows(description: &Description, nodes: &[NodeStatus]) -> Vec<Vec<String>> {
     rows.extend(nodes.iter().map(|status| {
         vec![
             status.node.to_string(),
-            status.state.name().to_owned(),
+            state(description, status),
             if status.ready { "yes" } else { "no" }.to_owned(),
             status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
             format!("http://{}", description.http(status.node)),

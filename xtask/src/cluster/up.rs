@@ -1,5 +1,6 @@
 //! `up` and `restart`: makes the cluster, starts nodes, waits for them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
@@ -40,7 +41,7 @@ pub(super) struct Launch {
 
 impl Launch {
     /// Builds unless told where the programs are; answers with their directory.
-    fn programs(&self, workspace: &Workspace) -> Result<PathBuf> {
+    pub(super) fn programs(&self, workspace: &Workspace) -> Result<PathBuf> {
         if let Some(directory) = &self.binaries {
             let directory = directory.canonicalize();
             let directory = directory.context("--binaries names no directory")?;
@@ -58,7 +59,7 @@ impl Launch {
         Ok(workspace.target().join(folder))
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         Duration::from_secs(self.wait)
     }
 }
@@ -92,6 +93,8 @@ impl Options {
     fn description(&self) -> Description {
         Description {
             nodes: self.nodes.unwrap_or(NODES),
+            added: 0,
+            removed: BTreeSet::new(),
             replication: self.replication.unwrap_or(REPLICATION),
             partitions: self.partitions.unwrap_or(PARTITIONS),
             host: self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -103,8 +106,11 @@ impl Options {
 
     /// Refuses to take an existing cluster for another one.
     fn check_against(&self, found: &Description) -> Result<()> {
+        let members = u32::try_from(found.members().len()).unwrap_or(u32::MAX);
+        // As many as it was made with, or as many as it has now.
+        let nodes = self.nodes.filter(|wanted| *wanted != found.nodes);
         let wanted = [
-            ("--nodes", self.nodes, found.nodes),
+            ("--nodes", nodes, members),
             ("--replication", self.replication, found.replication),
             ("--partitions", self.partitions, found.partitions),
             ("--quic-base", self.quic_base.map(u32::from), found.quic_base.into()),
@@ -147,7 +153,7 @@ pub(super) fn run(workspace: &Workspace, directory: &Directory, options: &Option
         initialise(&mut cluster, &programs)?;
     }
     let mut started = Vec::new();
-    for node in cluster.description.numbers() {
+    for node in cluster.description.members() {
         let alive = cluster.process(node)?.filter(|process| process.state() != State::Dead);
         match alive.map(|process| process.state()) {
             Some(State::Paused) => bail!(
@@ -178,11 +184,24 @@ pub(super) fn restart(
     let cluster = directory.lock()?;
     let node = cluster.check_node(options.node)?;
     stop::gently(&cluster, &[node])?;
-    let mut child = start(&cluster, node, &programs)?;
+    serve(&cluster, node, &programs, &options.launch, directory)?;
+    say(&format!("node {node} serves http://{}", cluster.description.http(node)));
+    Ok(())
+}
+
+/// Starts a node and waits until it serves HTTP.
+pub(super) fn serve(
+    cluster: &Locked,
+    node: u32,
+    programs: &Path,
+    launch: &Launch,
+    directory: &Directory,
+) -> Result<()> {
+    let mut child = start(cluster, node, programs)?;
     let address = cluster.description.http(node);
-    let answer = clock::wait_for(options.launch.patience(), || {
+    let answer = clock::wait_for(launch.patience(), || {
         if has_ended(&mut child) {
-            return Some(Err(death(&cluster, node)));
+            return Some(Err(death(cluster, node)));
         }
         (http::status(address, "/healthz") == Some(200)).then_some(Ok(()))
     });
@@ -190,12 +209,10 @@ pub(super) fn restart(
         Err(anyhow::anyhow!(
             "node {node} does not serve http://{address}/healthz after {} s; see `cargo xtask \
              cluster logs {node}{}`",
-            options.launch.wait,
+            launch.wait,
             directory.option()
         ))
-    })?;
-    say(&format!("node {node} serves http://{address}"));
-    Ok(())
+    })
 }
 
 /// Lets the node program make identities, certificates and configuration.
@@ -260,7 +277,7 @@ fn wait_until_ready(
     started: &mut [(u32, Child)],
     patience: Duration,
 ) -> Result<()> {
-    let mut waiting: Vec<u32> = cluster.description.numbers().collect();
+    let mut waiting = cluster.description.members();
     let answer = clock::wait_for(patience, || {
         for (node, child) in started.iter_mut() {
             if has_ended(child) {
@@ -296,7 +313,9 @@ fn death(cluster: &Locked, node: u32) -> anyhow::Error {
 fn print_cluster(cluster: &Locked, programs: &Path, directory: &Directory) {
     let description = &cluster.description;
     let mut rows = vec![["node", "http", "quic", "log"].map(ToOwned::to_owned).to_vec()];
-    for node in description.numbers() {
+    let members = description.members();
+    for node in &members {
+        let node = *node;
         rows.push(vec![
             node.to_string(),
             format!("http://{}", description.http(node)),
@@ -305,16 +324,17 @@ fn print_cluster(cluster: &Locked, programs: &Path, directory: &Directory) {
         ]);
     }
     table(&rows);
-    let (first, last) = (description.http(1), description.http(description.nodes));
+    let (Some(first), Some(last)) = (members.first(), members.last()) else { return };
+    let (first, last_http) = (description.http(*first), description.http(*last));
     say(&format!(
         "
 All {nodes} nodes are ready. Try:
 
   curl -i -X PUT -H 'content-type: text/plain' -d hello http://{first}/v1/kv/demo/greeting
-  curl -i http://{last}/v1/kv/demo/greeting
+  curl -i http://{last_http}/v1/kv/demo/greeting
   curl -s http://{first}/v1/cluster
 ",
-        nodes = description.nodes
+        nodes = members.len()
     ));
     let dynamo = programs.join("dynamo");
     if dynamo.is_file() {
@@ -329,7 +349,7 @@ All {nodes} nodes are ready. Try:
     }
     for command in ["kill", "restart"] {
         let option = directory.option();
-        say(&format!("  cargo xtask cluster {command} {}{option}", description.nodes));
+        say(&format!("  cargo xtask cluster {command} {last}{option}"));
     }
     for command in ["status", "down"] {
         say(&format!("  cargo xtask cluster {command}{}", directory.option()));

@@ -58,7 +58,7 @@ impl Playground {
     pub(crate) fn cluster(&self, line: &str) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("cluster").args(line.split_whitespace()).arg("--dir").arg(self.directory());
-        let starts = ["up", "restart"].iter().any(|word| line.starts_with(word));
+        let starts = ["up", "restart", "add"].iter().any(|word| line.starts_with(word));
         if starts {
             command.arg("--binaries").arg(self.folder.path().join("bin"));
         }

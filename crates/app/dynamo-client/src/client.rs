@@ -21,7 +21,7 @@ use crate::clock;
 use crate::config::ClientConfig;
 use crate::connections::{Connections, NodeLink};
 use crate::error::{ChangeError, ConnectError, DescribeError, SettingsError};
-use crate::operation::{BucketInfo, Delete, Get, List, Put};
+use crate::operation::{BucketInfo, Delete, Get, List, PlannedChange, Put};
 use crate::outcome::{AttemptError, Failed, Next};
 use crate::retry::{RetryBudget, pause};
 use crate::routing::{Candidate, choose};
@@ -259,26 +259,25 @@ impl Client {
     pub async fn plan_change(
         &self,
         changes: Vec<ClusterChange>,
-    ) -> Result<PlanView, DescribeError> {
+    ) -> Result<PlannedChange, DescribeError> {
         check_changes(&changes)?;
-        match self.describe(Request::PlanChange { changes }, None).await? {
-            Reply::Plan(view) => Ok(view),
+        let request = |_| Request::PlanChange { changes: changes.clone() };
+        match self.call(Course::default(), request).await? {
+            (planned_by, Reply::Plan(view)) => Ok(PlannedChange { changes, view, planned_by }),
             _ => Err(DescribeError::Unexpected),
         }
     }
 
-    /// Does what a plan said; returns once that is decided, not when all data has moved. It is never
-    /// repeated after an attempt that may have taken effect.
+    /// Does what a plan said, at the node that made it: another one may know a moment more or less.
+    /// Returns once that is decided, not when all data has moved. It is never repeated after an
+    /// attempt that may have taken effect.
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn commit_change(
-        &self,
-        changes: Vec<ClusterChange>,
-        plan: u128,
-    ) -> Result<PlanView, ChangeError> {
-        check_changes(&changes)?;
-        match self.change(Request::CommitChange { changes, plan }).await? {
+    pub async fn commit_change(&self, planned: &PlannedChange) -> Result<PlanView, ChangeError> {
+        let PlannedChange { changes, view, planned_by } = planned;
+        let request = Request::CommitChange { changes: changes.clone(), plan: view.plan };
+        match self.change(request, Some(*planned_by)).await? {
             Reply::Plan(view) => Ok(view),
             _ => Err(unexpected().into()),
         }
@@ -289,7 +288,7 @@ impl Client {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn cancel_moves(&self) -> Result<u32, ChangeError> {
-        match self.change(Request::CancelMoves).await? {
+        match self.change(Request::CancelMoves, None).await? {
             Reply::Cancelled { moves } => Ok(moves),
             _ => Err(unexpected().into()),
         }
@@ -305,7 +304,7 @@ impl Client {
         given_up: Vec<String>,
         commit: bool,
     ) -> Result<PlanView, ChangeError> {
-        match self.change(Request::ForceMoves { given_up, commit }).await? {
+        match self.change(Request::ForceMoves { given_up, commit }, None).await? {
             Reply::Plan(view) => Ok(view),
             _ => Err(unexpected().into()),
         }
@@ -340,8 +339,8 @@ impl Client {
     }
 
     /// Asks once for what must not be done twice.
-    async fn change(&self, request: Request) -> Result<Reply, Failed> {
-        let course = Course { changes: true, once: true, ..Course::default() };
+    async fn change(&self, request: Request, only: Option<NodeId>) -> Result<Reply, Failed> {
+        let course = Course { only, changes: true, once: true, ..Course::default() };
         let (_, reply) = self.call(course, |_| request.clone()).await?;
         Ok(reply)
     }

@@ -63,7 +63,7 @@ pub use error::{
     ChangeError, ConnectError, DeleteError, DescribeError, GetError, ListError, PutError,
     SettingsError,
 };
-pub use operation::{BucketInfo, Context, Delete, Get, List, Object, Put, Stored};
+pub use operation::{BucketInfo, Context, Delete, Get, List, Object, PlannedChange, Put, Stored};
 
 pub use dynamo_messages::{
     CHANGES_MAX, ClusterChange, ClusterView, Explanation, HintView, Invalid, LinkView, MemberView,

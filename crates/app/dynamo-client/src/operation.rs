@@ -4,7 +4,7 @@ mod get;
 mod list;
 mod put;
 
-use dynamo_messages::{Receipt, SiblingReply};
+use dynamo_messages::{ClusterChange, PlanView, Receipt, SiblingReply};
 use dynamo_types::{Bucket, BucketSettings, NodeId};
 use std::fmt;
 
@@ -70,4 +70,15 @@ pub struct BucketInfo {
     pub settings: BucketSettings,
     /// Counts the changes; 0 if nobody ever put settings.
     pub version: u64,
+}
+
+/// A change of the members, what it would mean, and who said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedChange {
+    /// What would change.
+    pub changes: Vec<ClusterChange>,
+    /// What that would mean.
+    pub view: PlanView,
+    /// The node that planned it.
+    pub planned_by: NodeId,
 }

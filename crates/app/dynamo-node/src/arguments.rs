@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dynamo_types::{PartitionCount, Replication};
 
-use crate::init::ClusterPlan;
+use crate::init::{ClusterPlan, NodePlan};
 
 /// One node of a Dynamo cluster.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ pub enum Command {
     Run(SettingsArguments),
     /// Make the files of a new cluster.
     Init(InitArguments),
+    /// Make the files of one more node of a cluster that is there.
+    AddNode(AddNodeArguments),
     /// Check or explain settings.
     Config(ConfigArguments),
 }
@@ -92,6 +94,29 @@ pub struct InitArguments {
     pub name: String,
 }
 
+/// What one more node shall be.
+#[derive(Debug, Args)]
+pub struct AddNodeArguments {
+    /// The directory that `init` made, with genesis.toml and ca/; nothing is overwritten.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    /// What people call the node, and its directory in there.
+    #[arg(long)]
+    pub name: String,
+    /// Where the others find it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: String,
+    /// The same for HTTP.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http_address: String,
+    /// Its capacity, relative to the others.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub weight: u32,
+    /// Its failure zone; without one it is a zone of its own, if all nodes of the genesis are.
+    #[arg(long)]
+    pub zone: Option<String>,
+}
+
 fn parse_replication(text: &str) -> Result<Replication, String> {
     let number = text.parse::<u8>().map_err(|error| error.to_string())?;
     Replication::new(number).map_err(|error| error.to_string())
@@ -114,6 +139,19 @@ impl From<InitArguments> for ClusterPlan {
             http_base: arguments.http_base,
             zones: arguments.zones,
             name: arguments.name,
+        }
+    }
+}
+
+impl From<AddNodeArguments> for NodePlan {
+    fn from(arguments: AddNodeArguments) -> Self {
+        Self {
+            directory: arguments.dir,
+            name: arguments.name,
+            address: arguments.address,
+            http_address: arguments.http_address,
+            weight: arguments.weight,
+            zone: arguments.zone,
         }
     }
 }

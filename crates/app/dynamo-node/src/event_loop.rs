@@ -58,7 +58,8 @@ pub(crate) struct Sources {
 
 /// The machine and its surroundings.
 pub(crate) struct EventLoop {
-    node: Node,
+    /// In a place of its own: the loop's future is moved, and this is its largest part.
+    node: Box<Node>,
     clock: Clock,
     executor: EffectExecutor,
     limits: LoopLimits,
@@ -75,6 +76,7 @@ impl EventLoop {
         executor: EffectExecutor,
         limits: LoopLimits,
     ) -> Self {
+        let node = Box::new(node);
         Self { node, clock, executor, limits, last_turn: Duration::ZERO, stop_at: None }
     }
 
@@ -186,6 +188,8 @@ impl EventLoop {
             hint_bytes: self.node.hint_bytes(),
             incomplete_partitions: self.node.incomplete_partitions(),
             deleted_records: self.node.dead_records(),
+            unsettled_partitions: self.node.unsettled_partitions(),
+            leftover_partitions: self.node.leftover_partitions(),
             own_status: self.own_status(),
         }
     }

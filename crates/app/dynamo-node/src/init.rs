@@ -1,7 +1,10 @@
-//! Making a cluster: authority, secret, genesis, and a directory for each node and the operator.
+//! Making a cluster: authority, secret, genesis, and a directory for each node and the operator; and
+//! one more node of a cluster that is there.
 //!
 //! Everything is made in memory first and checked as a node would check it, so that a cluster
 //! that cannot work leaves nothing behind.
+
+mod add_node;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -19,6 +22,8 @@ use thiserror::Error;
 
 use crate::genesis_file;
 use crate::identity_files::{SECRET_BYTES, names, node_id};
+
+pub use add_node::{AddNodeError, AddedNode, NodePlan, add_node};
 
 /// What a cluster shall be.
 #[derive(Debug, Clone)]
@@ -83,14 +88,19 @@ pub enum InitError {
     /// The plan gives no sound genesis.
     #[error("these nodes make no cluster")]
     Genesis(#[from] GenesisError),
-    /// A file could not be written; those written before it were removed where possible.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// A file could not be written; those written before it were removed where possible.
+#[derive(Debug, Error)]
+#[error("cannot write {}", path.display())]
+pub struct WriteError {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: std::io::Error,
 }
 
 /// One file to be written.
@@ -139,18 +149,12 @@ fn prepare(plan: &ClusterPlan) -> Result<(Genesis, Vec<PlannedFile>), InitError>
     let mut files = Files { root: plan.directory.clone(), files: Vec::new() };
     files.public("ca/certificate.pem", &authority_pem);
     files.secret("ca/key.pem", &authority.private_key_pem());
+    // For the nodes that will join. Who has the key beside it can be any node, and know it anyway.
+    files.secret(&format!("ca/{}", names::SECRET), &secret);
 
     let mut members = Vec::with_capacity(usize::from(plan.nodes));
     for number in 1..=plan.nodes {
-        let key = PeerKey::generate()?;
-        let node = node_id(key.public_key_digest());
-        let name = PeerName::new(&node.to_string()).expect("hexadecimal digits are a DNS label");
-        let issued = authority.issue_for(&key, Role::Node, &name, PEER_VALIDITY)?;
-        let identity = format!("node-{number}/identity");
-        files.public(&format!("{identity}/{}", names::CERTIFICATE), &issued.certificate_pem);
-        files.secret(&format!("{identity}/{}", names::KEY), &issued.private_key_pem);
-        files.secret(&format!("{identity}/{}", names::SECRET), &secret);
-        files.public(&format!("{identity}/{}", names::AUTHORITY), &authority_pem);
+        let node = files.identity(&format!("node-{number}"), &authority, &secret)?;
         files.public(&format!("node-{number}/dynamo.toml"), NODE_TOML);
         members.push(member(plan, number, node));
     }
@@ -205,6 +209,25 @@ impl Files {
         self.add(path, text, true);
     }
 
+    /// A new key and all that goes with it; answers with the node that it makes.
+    fn identity(
+        &mut self,
+        directory: &str,
+        authority: &Authority,
+        secret: &str,
+    ) -> Result<NodeId, IssueError> {
+        let key = PeerKey::generate()?;
+        let node = node_id(key.public_key_digest());
+        let name = PeerName::new(&node.to_string()).expect("hexadecimal digits are a DNS label");
+        let issued = authority.issue_for(&key, Role::Node, &name, PEER_VALIDITY)?;
+        let identity = format!("{directory}/identity");
+        self.public(&format!("{identity}/{}", names::CERTIFICATE), &issued.certificate_pem);
+        self.secret(&format!("{identity}/{}", names::KEY), &issued.private_key_pem);
+        self.secret(&format!("{identity}/{}", names::SECRET), secret);
+        self.public(&format!("{identity}/{}", names::AUTHORITY), authority.certificate_pem());
+        Ok(node)
+    }
+
     fn add(&mut self, path: &str, text: &str, secret: bool) {
         self.files.push(PlannedFile { path: self.root.join(path), text: text.to_owned(), secret });
     }
@@ -236,7 +259,7 @@ fn refuse_existing(plan: &ClusterPlan) -> Result<(), InitError> {
     }
 }
 
-fn write_all(files: &[PlannedFile]) -> Result<(), InitError> {
+fn write_all(files: &[PlannedFile]) -> Result<(), WriteError> {
     let mut written: Vec<&Path> = Vec::new();
     for file in files {
         if let Err(source) = write_one(file) {
@@ -245,14 +268,14 @@ fn write_all(files: &[PlannedFile]) -> Result<(), InitError> {
                     tracing::warn!(path = %path.display(), %error, "cannot remove what was made");
                 }
             }
-            return Err(InitError::Write { path: file.path.clone(), source });
+            return Err(WriteError { path: file.path.clone(), source });
         }
         written.push(&file.path);
     }
     let directories: BTreeSet<_> = files.iter().filter_map(|file| file.path.parent()).collect();
     for path in directories {
         let synced = std::fs::File::open(path).and_then(|directory| directory.sync_all());
-        synced.map_err(|source| InitError::Write { path: path.to_owned(), source })?;
+        synced.map_err(|source| WriteError { path: path.to_owned(), source })?;
     }
     Ok(())
 }

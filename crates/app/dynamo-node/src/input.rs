@@ -57,6 +57,10 @@ pub struct NodeStatus {
     /// Records all of whose versions are deleted and that are not collected yet, as far as the
     /// process has met them.
     pub deleted_records: usize,
+    /// Partitions on their way, or not where operators want them, as the node knows.
+    pub unsettled_partitions: usize,
+    /// Partitions that are not this node's, and of which it still holds records.
+    pub leftover_partitions: usize,
     /// Where this node is on its way through the cluster, as far as it knows.
     pub own_status: Option<MemberStatus>,
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use dynamo_node::arguments::{Arguments, Command, ConfigArguments, InitArguments};
+use dynamo_node::arguments::{
+    AddNodeArguments, Arguments, Command, ConfigArguments, InitArguments,
+};
 use dynamo_node::{config_file, init, logging, run, settings};
 
 // A put allocates some dozens of small pieces; decision 6 has the figures.
@@ -37,6 +39,7 @@ fn execute(command: Command) -> Result<()> {
             run::run(settings).context("the node cannot run")
         }
         Command::Init(arguments) => create(arguments),
+        Command::AddNode(arguments) => add_node(arguments),
         Command::Config(arguments) => config(&arguments),
     }
 }
@@ -66,6 +69,16 @@ fn create(arguments: InitArguments) -> Result<()> {
             plan.host
         );
     }
+    Ok(())
+}
+
+fn add_node(arguments: AddNodeArguments) -> Result<()> {
+    let plan = init::NodePlan::from(arguments);
+    let init::AddedNode { node, zone, directory } = init::add_node(&plan)?;
+    let (name, quic, http) = (&plan.name, &plan.address, &plan.http_address);
+    println!("{name}  {node}  QUIC {quic}  HTTP {http}  zone {zone}  weight {}", plan.weight);
+    println!("start it with: dynamo-node run --config {}/dynamo.toml", directory.display());
+    println!("let it join with: dynamo cluster commit --join {name}");
     Ok(())
 }
 

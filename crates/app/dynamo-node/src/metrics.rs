@@ -180,6 +180,10 @@ pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figure
     let help =
         "Records here that hold nothing but deletes, until every replica has these for good.";
     page.gauge("dynamo_deleted_records", help, status.deleted_records);
+    let help = "Partitions on their way, or not where operators want them.";
+    page.gauge("dynamo_unsettled_partitions", help, status.unsettled_partitions);
+    let help = "Partitions of which records are here although they are not this node's.";
+    page.gauge("dynamo_leftover_partitions", help, status.leftover_partitions);
     render_hints(&mut page, figures);
     if let Some(transport) = &sources.transport {
         for (name, value) in transport() {
@@ -285,6 +289,7 @@ mod tests {
         let status = NodeStatus {
             counters: vec![("puts", 3)],
             hint_bytes: 700,
+            unsettled_partitions: 5,
             members_by_liveness: [("up", 2), ("down", 1)].into(),
             ..NodeStatus::default()
         };
@@ -312,6 +317,8 @@ mod tests {
             "dynamo_hint_space_bytes 700",
             "dynamo_incomplete_partitions 0",
             "dynamo_deleted_records 0",
+            "dynamo_unsettled_partitions 5",
+            "dynamo_leftover_partitions 0",
             "dynamo_hint_space_bytes_max 1073741824",
         ] {
             assert!(page.lines().any(|line| line == expected), "{expected} is not in\n{page}");

@@ -54,15 +54,21 @@ pub enum RunError {
     /// The marker that this node has run.
     #[error(transparent)]
     RunMarker(#[from] RunMarkerError),
-    /// The genesis file does not know this node.
-    #[error("node {node}, whose identity is in {}, is no member of {}", identity.display(), genesis.display())]
-    NotAMember {
+    /// The genesis file does not know this node, and it is not told enough to join.
+    #[error(
+        "node {node}, whose identity is in {}, is no member of {}, and to join its cluster it needs \
+         {missing}: `dynamo-node add-node` makes a configuration with all of it",
+        identity.display(), genesis.display()
+    )]
+    CannotJoin {
         /// Which node.
         node: NodeId,
         /// Its identity directory.
         identity: PathBuf,
         /// The genesis file.
         genesis: PathBuf,
+        /// Settings that are missing.
+        missing: String,
     },
     /// The address where the others look for this node cannot be listened on.
     #[error("{address} cannot be listened on: it has no address on this machine")]
@@ -135,6 +141,8 @@ pub struct Checked {
     pub has_run: bool,
     marker: RunMarker,
     genesis: Genesis,
+    /// This node, if the genesis file does not know it.
+    joins: Option<MemberInfo>,
     announcement: Announcement,
     identity: Identity,
     trust: Trust,
@@ -151,14 +159,11 @@ pub fn check(settings: &Settings) -> Result<Checked, RunError> {
     let genesis = genesis_file::read(&settings.genesis)?;
     let NodeIdentity { node, identity, trust, secret } =
         identity_files::read(&settings.identity, &genesis.ca_fingerprint)?;
-    let not_a_member = || RunError::NotAMember {
-        node,
-        identity: settings.identity.clone(),
-        genesis: settings.genesis.clone(),
-    };
     let own = genesis.members.iter().find(|member| member.node == node);
-    let own = own.ok_or_else(not_a_member)?;
-    let announcement = settings.advertise.over(&MemberInfo::from(own));
+    let joins = if own.is_some() { None } else { Some(joiner(node, settings)?) };
+    let own = own.map(MemberInfo::from).or_else(|| joins.clone());
+    let own = own.expect("a node that is no member of the genesis joins");
+    let announcement = settings.advertise.over(&own);
     let quic = listen_address(settings.listen, &announcement.address)?;
     let http = listen_address(settings.http.address, &announcement.http_address)?;
     let protected = settings.http.insecure || !settings.http.credentials.is_empty();
@@ -174,6 +179,7 @@ pub fn check(settings: &Settings) -> Result<Checked, RunError> {
         has_run,
         marker,
         genesis,
+        joins,
         announcement,
         identity,
         trust,
@@ -181,6 +187,37 @@ pub fn check(settings: &Settings) -> Result<Checked, RunError> {
         quic,
         http,
     })
+}
+
+/// What a node that the genesis file does not know says of itself.
+fn joiner(node: NodeId, settings: &Settings) -> Result<MemberInfo, RunError> {
+    let advertise = &settings.advertise;
+    let zone = settings.join.zone.as_ref().map(ToString::to_string);
+    match (&advertise.name, &advertise.address, &advertise.http_address, zone) {
+        (Some(name), Some(address), Some(http_address), Some(zone)) => Ok(MemberInfo {
+            node,
+            name: name.clone(),
+            address: address.clone(),
+            http_address: http_address.clone(),
+            weight: settings.join.weight,
+            zone,
+        }),
+        (name, address, http_address, zone) => {
+            let needed = [
+                ("`advertise.name`", name.is_none()),
+                ("`advertise.address`", address.is_none()),
+                ("`advertise.http_address`", http_address.is_none()),
+                ("`join.zone`", zone.is_none()),
+            ];
+            let missing = needed.iter().filter(|(_, is_missing)| *is_missing);
+            Err(RunError::CannotJoin {
+                node,
+                identity: settings.identity.clone(),
+                genesis: settings.genesis.clone(),
+                missing: missing.map(|(key, _)| *key).collect::<Vec<_>>().join(", "),
+            })
+        }
+    }
 }
 
 fn listen_address(chosen: ListenAddress, advertised: &str) -> Result<SocketAddr, RunError> {
@@ -211,7 +248,7 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     let clock = Clock::start();
     let mut signals = StopSignals::catch().map_err(system("catch signals"))?;
     let checked = check(&settings)?;
-    let Checked { node, cluster, has_run, marker, genesis, announcement, .. } = checked;
+    let Checked { node, cluster, has_run, marker, genesis, joins, announcement, .. } = checked;
     let Checked { identity, trust, secret, quic, http, .. } = checked;
     tracing::info!(%node, %cluster, has_run, "starting");
 
@@ -229,7 +266,8 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
 
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(RunError::Randomness)?;
-    let config = node_config(node, secret, &genesis, announcement, &settings);
+    let own = OwnPart { node, joins, announcement };
+    let config = node_config(own, secret, &genesis, &settings);
     let names = MemberNames::default();
     let facts = http_facts(&config, secret, names.clone());
     let machine = Node::new(config, &recovered, clock.now(), u64::from_le_bytes(seed))?;
@@ -287,18 +325,26 @@ async fn run_within(settings: Settings) -> Result<(), RunError> {
     Ok(())
 }
 
-fn node_config(
+/// What differs from node to node.
+struct OwnPart {
     node: NodeId,
+    joins: Option<MemberInfo>,
+    announcement: Announcement,
+}
+
+fn node_config(
+    own: OwnPart,
     secret: ClusterSecret,
     genesis: &Genesis,
-    announcement: Announcement,
     settings: &Settings,
 ) -> NodeConfig {
+    let OwnPart { node, joins, announcement } = own;
     NodeConfig {
         node,
         cluster: genesis.cluster,
         cluster_secret: secret.0,
         members: genesis.members.iter().map(MemberInfo::from).collect(),
+        joins,
         announcement: Some(announcement),
         layout: genesis.layout(),
         limits: settings.limits,

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynamo_protocol::{Announcement, MemberInfo, Timing};
+use dynamo_ring::Zone;
 use dynamo_types::Limits;
 
 use crate::access::Credential;
@@ -52,6 +53,15 @@ impl Advertise {
             http_address: or(&self.http_address, &genesis.http_address),
         }
     }
+}
+
+/// What a node that the genesis file does not name announces when it first makes itself known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// Its capacity, relative to the others.
+    pub weight: u32,
+    /// Its failure zone.
+    pub zone: Option<Zone>,
 }
 
 /// How log lines look.
@@ -97,6 +107,8 @@ pub struct Settings {
     pub ready_file: PathBuf,
     /// What the node says of itself.
     pub advertise: Advertise,
+    /// What it says beside that if it is to join.
+    pub join: Join,
     /// Where QUIC listens.
     pub listen: ListenAddress,
     /// The HTTP server.
@@ -156,6 +168,7 @@ impl Settings {
             data: PathBuf::new(),
             ready_file: PathBuf::new(),
             advertise: Advertise::default(),
+            join: Join { weight: 0, zone: None },
             listen: ListenAddress::FromGenesis,
             http: HttpSettings {
                 address: ListenAddress::FromGenesis,

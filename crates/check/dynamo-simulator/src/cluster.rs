@@ -5,6 +5,7 @@
 //! machine asks, and arms its timer again.
 
 mod audit;
+mod changes;
 mod clients;
 mod faults;
 mod genesis;
@@ -18,8 +19,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use dynamo_checker::evidence::Evidence;
 use dynamo_checker::history::{History, HostIndex, KeyIndex, WriteId};
-use dynamo_messages::{Reply, Request};
-use dynamo_protocol::{Column, Event, LoadId, Node, NodeConfig, ScanId};
+use dynamo_messages::{ClusterChange, Reply, Request};
+use dynamo_protocol::{Column, Event, LoadId, MemberInfo, Node, NodeConfig, ScanId};
+use dynamo_register::Epoch;
+use dynamo_ring::ReplicaSet;
 use dynamo_types::{ClusterId, Instant, NodeId, Now, ObjectName, PartitionId};
 use dynamo_versioning::{ContextKey, DotSet};
 
@@ -126,6 +129,15 @@ pub enum Happening {
         /// Which of its operations.
         serial: u64,
     },
+    /// An operator commits what was planned, if the answer is there.
+    OperatorCommits {
+        /// The attempt at the plan.
+        attempt: u64,
+        /// Where.
+        host: HostIndex,
+        /// What was planned.
+        changes: Vec<ClusterChange>,
+    },
     /// The next fault strikes.
     Fault,
     /// A fault ends.
@@ -226,6 +238,10 @@ pub struct Cluster {
     /// What contexts each write carried, opened.
     contexts: BTreeMap<WriteId, DotSet>,
     observer: Observer,
+    /// Nodes that are no members at genesis.
+    spares: Vec<MemberInfo>,
+    /// The set of each epoch of each partition, as anybody has written it down.
+    epochs: BTreeMap<(PartitionId, Epoch), ReplicaSet>,
     history: History,
     evidence: Evidence,
     /// What happened how often.
@@ -339,6 +355,9 @@ impl Cluster {
             Happening::AnswerArrives { attempt, answer } => self.answer_arrives(attempt, *answer),
             Happening::AttemptTimesOut { attempt } => self.attempt_times_out(attempt),
             Happening::Double { client, serial } => self.double(client, serial),
+            Happening::OperatorCommits { attempt, host, changes } => {
+                self.operator_commits(attempt, host, changes);
+            }
             Happening::Fault => self.fault(),
             Happening::FaultEnds(end) => self.fault_ends(end),
         }

@@ -90,6 +90,16 @@ markers! {
     SentWithoutConnection = "send without connection", at_least 0;
     /// A connection heard nothing for too long.
     ConnectionTimedOut = "connection timed out", at_least 100;
+    /// An operator committed a change of the members.
+    ChangeCommitted = "change of members committed", at_least 100;
+    /// An operator cancelled all moves.
+    MovesCancelled = "moves cancelled", at_least 20;
+    /// An operator forced what no majority could decide any more.
+    Forced = "moves forced", at_least 0;
+    /// A node removed a copy that was no longer its own.
+    CopyWiped = "copy wiped", at_least 100;
+    /// A set was succeeded by another one.
+    SetChanged = "set changed", at_least 100;
     /// A client's reply was lost.
     ReplyLost = "reply lost", at_least 200;
     /// A client sent a request to a second node while the first was at work.

@@ -160,6 +160,11 @@ impl Observer {
         self.collected.extend(held.into_iter().flatten().map(|(write, _)| write));
     }
 
+    /// A node removed all rows of a range, which are others' now.
+    pub fn wiped(&mut self, host: HostIndex, from: &Bytes, to: &Bytes) {
+        self.tombstones.retain(|(of, row), _| *of != host || row < from || row >= to);
+    }
+
     /// The write that a dot of a key belongs to.
     #[must_use]
     pub fn write_of(&self, partition: PartitionId, key: KeyIndex, dot: Dot) -> Option<WriteId> {

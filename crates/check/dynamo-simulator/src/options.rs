@@ -61,11 +61,14 @@ pub enum FaultClass {
     VanishedRow,
     /// A checkpoint, a journal row or a report is damaged.
     DamagedMeta,
+    /// No fault, but something that may happen amid them: operators change the members, in clusters that
+    /// have nodes to spare.
+    OperatorsChangeMembers,
 }
 
 impl FaultClass {
     /// All classes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Crash,
         Self::CrashMidTurn,
         Self::PowerCut,
@@ -88,6 +91,7 @@ impl FaultClass {
         Self::DamagedHint,
         Self::VanishedRow,
         Self::DamagedMeta,
+        Self::OperatorsChangeMembers,
     ];
 }
 
@@ -117,8 +121,11 @@ pub struct SeedOptions {
     pub seed: u64,
     /// How long clients work and faults happen.
     pub duration: Duration,
-    /// Nodes.
+    /// Nodes, those included that are no members at first.
     pub nodes: u8,
+    /// The members at genesis: the first ones. The others make themselves known, and operators may let
+    /// them in.
+    pub founders: u8,
     /// N.
     pub replication: Replication,
     /// Q.
@@ -167,10 +174,13 @@ impl SeedOptions {
         } else {
             FaultClass::ALL.into_iter().filter(|_| random.chance(450)).collect()
         };
+        let elastic = faults.contains(&FaultClass::OperatorsChangeMembers);
+        let spares = if elastic { u8::try_from(random.between(1, 2)).expect("small") } else { 0 };
         Self {
             seed,
             duration,
-            nodes,
+            nodes: nodes + spares,
+            founders: nodes,
             replication,
             partitions: PartitionCount::new(partitions).expect("powers of two"),
             timing: draw_timing(&mut random),
@@ -245,6 +255,7 @@ fn draw_timing(random: &mut Stream) -> Timing {
         suspicion_min: probe_period * 5,
         news_period: probe_period * 2 / 3,
         ask_down_period: milliseconds(random, 2_000, 15_000),
+        move_interval: milliseconds(random, 100, 2_000),
         ..Timing::default()
     }
 }
@@ -270,7 +281,7 @@ mod tests {
     fn n_never_exceeds_the_nodes() {
         for seed in 0..500 {
             let options = SeedOptions::of_seed(seed, Duration::from_secs(1));
-            assert!(options.replication.get() <= options.nodes);
+            assert!(options.replication.get() <= options.founders);
         }
     }
 }

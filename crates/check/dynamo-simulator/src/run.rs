@@ -86,7 +86,10 @@ pub fn run_seed(options: SeedOptions, readable: bool) -> SeedReport {
         match (invariant.check)(&evidence) {
             Ok(checked) => *report.checked.entry(invariant.name).or_default() += checked,
             Err(violation) => {
-                let history = violation.describe(&evidence.history);
+                let mut history = violation.describe(&evidence.history);
+                for stray in &evidence.strays {
+                    history.push_str(&format!("\n  at the end: {stray}"));
+                }
                 let Violation { invariant, detail, .. } = violation;
                 report.failure = Some(Failure { invariant, detail, history });
                 break;

@@ -325,6 +325,7 @@ fn calm(nodes: u8) -> SeedOptions {
         seed: 0,
         duration: Duration::ZERO,
         nodes,
+        founders: nodes,
         replication: Replication::new(3).expect("from 1 to 7"),
         partitions: PartitionCount::new(8).expect("a power of two"),
         timing: Timing {

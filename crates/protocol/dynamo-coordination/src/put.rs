@@ -116,7 +116,8 @@ pub enum PutEffect {
     },
     /// Tell the client: enough copies stand. This and the following are emitted once in all.
     Stored {
-        /// Those known so far, one for each member.
+        /// Those known so far, one for each member; of the two sets during a move, those of the one that has
+        /// fewer: no more is promised than what either set gives.
         copies: Vec<Copy>,
     },
     /// Fewer copies than needed are known; more may stand.
@@ -334,6 +335,16 @@ impl PutAcknowledgements {
         copies
     }
 
+    fn copies_of_weakest_set(&self) -> Vec<Copy> {
+        let copies = self.copies();
+        let of_set = |set: &ReplicaSet| -> Vec<Copy> {
+            copies.iter().filter(|copy| set.contains(copy.placement.member)).copied().collect()
+        };
+        let own = |copies: &Vec<Copy>| copies.iter().filter(|c| !c.placement.is_hint()).count();
+        let weakest = self.sets.iter().map(of_set).min_by_key(|of| (own(of), of.len()));
+        weakest.unwrap_or_default()
+    }
+
     /// Copies of the set that has fewest.
     fn reached(&self) -> u8 {
         let copies = if planted(PlantedBug::HintAndOwnCopyCountTwice) {
@@ -371,7 +382,7 @@ impl PutAcknowledgements {
         }
         let (reached, needed) = (self.reached(), self.needed);
         if reached >= needed {
-            let copies = self.copies();
+            let copies = self.copies_of_weakest_set();
             return self.decide(PutEffect::Stored { copies });
         }
         if self.wanted > 0 {

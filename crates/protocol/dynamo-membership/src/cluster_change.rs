@@ -46,7 +46,14 @@ impl PlannedChange {
         hasher.update(b"dynamo plan 1");
         hasher.update(&settled.digest());
         hasher.update(&self.plan.layout.digest());
-        hasher.update(&self.members.encode());
+        // Stamps say who planned; the plan of another node is the same if all else is.
+        for (node, member) in self.members.iter() {
+            hasher.update(&node.0.to_be_bytes());
+            hasher.update(&[member.status as u8]);
+            hasher.update(&member.details.weight.to_be_bytes());
+            hasher.update(&(member.details.zone.as_str().len() as u64).to_be_bytes());
+            hasher.update(member.details.zone.as_str().as_bytes());
+        }
         let hash = hasher.finalize();
         u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
     }

@@ -34,11 +34,13 @@ use dynamo_messages::{
     ClusterView, Envelope, Failure, Invalid, MemberView, Options, PeerMessage, Reply, Request,
     RingView,
 };
+use dynamo_register::Register;
 use dynamo_repair::ReadRepair;
 use dynamo_repair::anti_entropy::{
     AntiEntropy, AntiEntropyConfig, AntiEntropyCounters, AntiEntropyEvent,
 };
 use dynamo_repair::hinted_handoff::{HandoffConfig, HandoffEvent, HintedHandoff};
+use dynamo_ring::ReplicaSet;
 use dynamo_types::limits::TIMEOUT_MS_MAX;
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{
@@ -205,7 +207,8 @@ impl Node {
             counters,
             config,
         };
-        if !node.is_member(node.config.node) {
+        // One that was removed starts: it may hold what nobody else has, and offers it.
+        if node.members().get(node.config.node).is_none() {
             return Err(StartError::NotAMember(node.config.node));
         }
         node.begin_membership()?;
@@ -360,10 +363,49 @@ impl Node {
         self.replica.hint_bytes()
     }
 
-    /// Copies of partitions here that may lack what they acknowledged.
+    /// Copies of partitions here that do not count: they may lack what they acknowledged, or this node has
+    /// forgotten what it promised about them.
     #[must_use]
     pub fn incomplete_partitions(&self) -> usize {
-        self.replica.incomplete_count()
+        let here = self.config.node;
+        let forgotten = self.registers.forgotten().into_iter();
+        let forgotten = forgotten.filter(|id| {
+            self.registers.is_involved(*id, here) && self.replica.is_complete(*id)
+        });
+        self.replica.incomplete_count() + forgotten.count()
+    }
+
+    /// Partitions that are on their way, or not where operators want them, as this node knows.
+    #[must_use]
+    pub fn unsettled_partitions(&self) -> usize {
+        let count = self.registers.count();
+        count.partitions().filter(|id| !self.is_settled(*id)).count()
+    }
+
+    /// The first of these, and what it waits for, for people.
+    #[must_use]
+    pub fn moves_told(&self) -> String {
+        let count = self.registers.count();
+        let first = count.partitions().find(|id| !self.is_settled(*id));
+        first.map_or_else(String::new, |id| self.move_told(id))
+    }
+
+    /// Partitions that are not this node's, and of which it still holds records.
+    #[must_use]
+    pub fn leftover_partitions(&self) -> usize {
+        self.replica.leftovers().len()
+    }
+
+    /// Who holds a partition, as far as that is decided and known here.
+    #[must_use]
+    pub fn replica_set(&self, partition: PartitionId) -> ReplicaSet {
+        self.registers.register(partition).settled_set()
+    }
+
+    /// Orders what nodes know of a partition's register: whoever is ahead has the greater one.
+    #[must_use]
+    pub fn register_version(&self, partition: PartitionId) -> Register {
+        *self.registers.register(partition)
     }
 
     /// Records known to hold nothing but deletes, and not collected yet.

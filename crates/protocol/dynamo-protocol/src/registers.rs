@@ -156,6 +156,9 @@ impl Registers {
     /// written to.
     pub(crate) fn holders(&self, id: PartitionId) -> Vec<NodeId> {
         let mut holders: Vec<NodeId> = self.read_set(id).iter().collect();
+        if self.register(id).movement.is_none() {
+            return holders;
+        }
         for set in self.write_sets(id) {
             holders.extend(set.iter());
         }
@@ -166,12 +169,18 @@ impl Registers {
 
     /// Whether a node is one that puts need.
     pub(crate) fn is_holder(&self, id: PartitionId, node: NodeId) -> bool {
-        self.write_sets(id).iter().any(|set| set.contains(node))
+        let register = self.register(id);
+        match register.movement {
+            None => register.current.contains(node),
+            Some(_) => self.write_sets(id).iter().any(|set| set.contains(node)),
+        }
     }
 
     /// Whether this node has to do with a partition: it holds it, shall hold it, or has to hand it over.
     pub(crate) fn is_involved(&self, id: PartitionId, node: NodeId) -> bool {
-        self.register(id).everyone().contains(&node)
+        let register = self.register(id);
+        register.current.contains(node)
+            || register.movement.is_some_and(|movement| movement.next.contains(node))
     }
 
     /// Partitions that a node has to do with.

@@ -30,7 +30,7 @@ pub(super) async fn run(client: &Client, command: ClusterCommand) -> anyhow::Res
 async fn plan(client: &Client, arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     let PlanArguments { change, json } = arguments;
     let view = client.cluster().await?;
-    let plan = client.plan_change(changes(&change, &view)?).await?;
+    let plan = client.plan_change(changes(&change, &view)?).await?.view;
     if json {
         output::line(&plan_json(&plan).to_string())?;
         return Ok(ExitCode::SUCCESS);
@@ -47,8 +47,8 @@ async fn plan(client: &Client, arguments: PlanArguments) -> anyhow::Result<ExitC
 async fn commit(client: &Client, arguments: CommitArguments) -> anyhow::Result<ExitCode> {
     let CommitArguments { change, plan: wanted, yes, json } = arguments;
     let view = client.cluster().await?;
-    let changes = changes(&change, &view)?;
-    let plan = client.plan_change(changes.clone()).await?;
+    let planned = client.plan_change(changes(&change, &view)?).await?;
+    let plan = &planned.view;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != plan.plan) {
         bail!(
             "the cluster is another one than plan {wanted:032x} was made for; nothing was done: \
@@ -57,12 +57,12 @@ async fn commit(client: &Client, arguments: CommitArguments) -> anyhow::Result<E
         );
     }
     if wanted.is_none() && !yes {
-        show(&plan, &view)?;
+        show(plan, &view)?;
         if !agreed("commit this?")? {
             bail!("nothing was done");
         }
     }
-    let done = client.commit_change(changes, plan.plan).await;
+    let done = client.commit_change(&planned).await;
     committed(&advised(done)?, &view, json)
 }
 

@@ -1,7 +1,11 @@
 //! Changes of the members: asked once, and never again after an attempt that may have taken effect.
 
-use dynamo_client::{CHANGES_MAX, ChangeError, ClusterChange, DescribeError, Invalid, PlanView};
+use dynamo_client::{
+    CHANGES_MAX, ChangeError, Client, ClusterChange, DescribeError, Invalid, PlanView,
+    PlannedChange,
+};
 use dynamo_messages::{Failure, Reply, Request};
+use dynamo_types::NodeId;
 
 use crate::fake_node::{Behaviour, FakeCluster};
 
@@ -9,6 +13,13 @@ const PLAN: u128 = 0xfeed_0000_0000_0000_0000_0000_0000_beef;
 
 fn join() -> Vec<ClusterChange> {
     vec![ClusterChange::Join { node: "node-4".into() }]
+}
+
+/// A plan of some node that is connected.
+fn planned(client: &Client) -> PlannedChange {
+    let view = PlanView { plan: PLAN, ..PlanView::default() };
+    let planned_by = client.connected_nodes()[0];
+    PlannedChange { changes: join(), view, planned_by }
 }
 
 fn plan(committed: bool) -> Behaviour {
@@ -27,9 +38,10 @@ async fn a_change_is_planned_and_committed_under_the_plans_id() {
     });
     let client = cluster.client().await;
     let planned = client.plan_change(join()).await.unwrap();
-    let committed = client.commit_change(join(), planned.plan).await.unwrap();
-    assert_eq!((planned.committed, committed.committed), (false, true));
-    let asked: Vec<Request> = cluster.asked().into_iter().map(|(_, request)| request).collect();
+    let committed = client.commit_change(&planned).await.unwrap();
+    assert_eq!((planned.view.committed, committed.committed), (false, true));
+    let (nodes, asked): (Vec<NodeId>, Vec<Request>) = cluster.asked().into_iter().unzip();
+    assert_eq!(nodes, [planned.planned_by; 2], "who planned it commits it");
     let expected = [
         Request::PlanChange { changes: join() },
         Request::CommitChange { changes: join(), plan: PLAN },
@@ -44,7 +56,7 @@ async fn a_commit_without_answer_is_not_repeated() {
     {
         let cluster = FakeCluster::start(3, move |_, _| silent());
         let client = cluster.client().await;
-        let error = client.commit_change(join(), PLAN).await.unwrap_err();
+        let error = client.commit_change(&planned(&client)).await.unwrap_err();
         assert_eq!(error, ChangeError::OutcomeUnknown);
         assert_eq!(cluster.asked().len(), 1);
     }
@@ -56,7 +68,7 @@ async fn a_commit_may_take_longer_than_an_attempt_at_a_put() {
     let cluster = FakeCluster::start(3, |_, _| Behaviour::Silence);
     let mut config = cluster.config();
     config.timeout = config.attempt_timeout * 3;
-    let client = dynamo_client::Client::connect(config).await.unwrap();
+    let client = Client::connect(config).await.unwrap();
     let error = client.cancel_moves().await.unwrap_err();
     assert_eq!(error, ChangeError::OutcomeUnknown);
     assert_eq!(cluster.asked().len(), 1);
@@ -86,7 +98,7 @@ async fn a_refused_change_says_why() {
     let refused = Failure::Invalid { reason, detail: detail.clone() };
     let cluster = FakeCluster::start(2, move |_, _| failed(refused.clone()));
     let client = cluster.client().await;
-    let error = client.commit_change(join(), PLAN).await.unwrap_err();
+    let error = client.commit_change(&planned(&client)).await.unwrap_err();
     assert_eq!(error, ChangeError::Invalid { reason, detail: detail.clone() });
     let error = client.plan_change(join()).await.unwrap_err();
     assert_eq!(error, DescribeError::Invalid { reason, detail });

@@ -71,6 +71,6 @@ permissions = [\"read\", \"write\"] # some of read, write, admin
 
 With at least one entry every request below `/v1` and `/metrics` needs `Authorization: Bearer TOKEN`.
 `read` covers GET and HEAD, `write` covers PUT and DELETE of objects, `admin` covers the settings of
-buckets. `/healthz` and `/readyz` stay open: they tell nothing about the data. Without an entry, HTTP
+buckets and all below `/v1/cluster/`, which changes the members. `/healthz` and `/readyz` stay open: they tell nothing about the data. Without an entry, HTTP
 is served on loopback addresses only, unless `http.insecure = true`.
 ";

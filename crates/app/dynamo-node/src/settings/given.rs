@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dynamo_ring::Zone;
+
 use super::{ListenAddress, LogFormat};
 
 /// As long as names and addresses of members may be.
@@ -47,6 +49,18 @@ impl Given<'_> {
             return Err(format!("a name has at most {TEXT_BYTES_MAX} printable bytes"));
         }
         Ok((!self.text.is_empty()).then(|| self.text.to_owned()))
+    }
+
+    /// A failure zone, or nothing.
+    pub(super) fn zone_or_none(&self) -> Result<Option<Zone>, String> {
+        if self.text.is_empty() {
+            return Ok(None);
+        }
+        let zone = Zone::new(self.text);
+        if zone.is_sound() {
+            return Ok(Some(zone));
+        }
+        Err(format!("a zone has 1 to {} letters, digits, `.`, `_`, `-`", Zone::BYTES_MAX))
     }
 
     /// An address that others can use, or nothing. The host may be a name.

@@ -71,6 +71,8 @@ impl Setting {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Beyond this the others would hold next to nothing.
+const WEIGHT_MAX: u32 = 1_000_000;
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -136,6 +138,26 @@ pub static SETTINGS: &[Setting] = &[
         default: "",
         reason: "The same for HTTP.",
         apply: |s, g| g.host_and_port_or_none().map(|v| s.advertise.http_address = v),
+    },
+    Setting {
+        key: "join.zone",
+        kind: Kind::Text,
+        default: "",
+        reason: "The failure zone of a node that the genesis file does not name, as it first makes \
+                 itself known; such a node needs this and all of `advertise`. Later changes: \
+                 `dynamo cluster commit --zone`.",
+        apply: |s, g| g.zone_or_none().map(|v| s.join.zone = v),
+    },
+    Setting {
+        key: "join.weight",
+        kind: Kind::Count,
+        default: "1",
+        reason: "The same for its capacity, relative to the others. Later changes: \
+                 `dynamo cluster commit --weight`.",
+        apply: |s, g| {
+            let weight = g.integer(1..=WEIGHT_MAX.into())?;
+            u32::try_from(weight).map(|v| s.join.weight = v).map_err(|error| error.to_string())
+        },
     },
     Setting {
         key: "listen",

@@ -63,6 +63,8 @@ fn what_cannot_be_understood_is_refused_with_the_reason() {
         ("advertise.address", "host", "not host:port"),
         ("advertise.http_address", "host:0", "not host:port"),
         ("advertise.name", "a\nb", "printable"),
+        ("join.zone", "a b", "a zone has 1 to 64 letters"),
+        ("join.weight", "0", "is not from 1 to"),
     ] {
         let given = Given { text, base: Path::new("/") };
         let refused = (Setting::find(key).unwrap().apply)(&mut settings, given).unwrap_err();

@@ -79,6 +79,30 @@ impl Cluster {
         cluster
     }
 
+    /// Makes the files of one more node, which does not run yet; answers with its number.
+    pub(crate) fn add(&mut self) -> usize {
+        let number = self.nodes.len() + 1;
+        let made = program()
+            .args(["add-node", "--name", &format!("node-{number}")])
+            .args(["--address", &self.quic(number).to_string()])
+            .args(["--http-address", &self.http(number).to_string()])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", errors(&made));
+        self.nodes.push(None);
+        number
+    }
+
+    /// What node `at` says of node `number` in `/v1/cluster`; null if it does not know it.
+    pub(crate) fn member(&self, at: usize, number: usize) -> serde_json::Value {
+        let view = try_get(self.http(at), "/v1/cluster").unwrap().json();
+        let members = view["members"].as_array().unwrap();
+        let name = format!("node-{number}");
+        members.iter().find(|member| member["name"] == name).cloned().unwrap_or_default()
+    }
+
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.directory.path().join(inside)
     }

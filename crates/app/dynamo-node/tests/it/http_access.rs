@@ -40,7 +40,11 @@ fn every_principal_can_do_its_own_and_nothing_else() {
         ("PUT", "/v1/kv/b/k", Permission::Write),
         ("DELETE", "/v1/kv/b/k", Permission::Write),
         ("PUT", "/v1/buckets/b", Permission::Admin),
+        ("GET", "/v1/transfers", Permission::Read),
         ("POST", "/v1/cluster/plan", Permission::Admin),
+        ("POST", "/v1/cluster/commit", Permission::Admin),
+        ("POST", "/v1/cluster/cancel", Permission::Admin),
+        ("POST", "/v1/cluster/force", Permission::Admin),
     ];
     for (token, allowed) in [
         (Some(READER), &[Permission::Read][..]),

@@ -150,15 +150,34 @@ async fn who_sends_nonsense_loses_its_link_and_nobody_else_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certified_node_that_is_no_member_is_turned_away() {
+async fn certified_nodes_that_are_no_members_are_accepted_up_to_a_number() {
     let cluster = Cluster::start(3);
     let genesis = dynamo_node::genesis_file::read(&cluster.path("genesis.toml")).unwrap();
-    let stranger = certified(&cluster, Role::Node, "00000000000000aa");
-    let (endpoint, _events) = bind(&cluster, stranger, genesis.fingerprint().to_vec());
-    // Depending on which side is faster, the dial itself fails or the link right after it.
-    let _dialled = endpoint.dial_node(cluster.quic(1), None).await;
-    until("the stranger is counted", || {
-        let page = try_get(cluster.http(1), "/metrics").unwrap().body;
-        String::from_utf8(page).unwrap().contains("\ndynamo_links_of_strangers_total 1\n")
-    });
+    let mut strangers = Vec::new();
+    for number in 1..=17 {
+        let stranger = certified(&cluster, Role::Node, &format!("{number:016x}"));
+        let (endpoint, events) = bind(&cluster, stranger, genesis.fingerprint().to_vec());
+        // Depending on which side is faster, the last dial itself fails or the link right after it.
+        let _dialled = endpoint.dial_node(cluster.quic(1), None).await;
+        strangers.push((endpoint, events));
+    }
+    let counted = |name: &str| cluster.metric(1, name);
+    until("the strangers are counted", || counted("dynamo_links_of_strangers_total") == 17);
+    assert_eq!(counted("dynamo_strangers_refused_total"), 1);
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn changes_of_the_members_need_the_role_admin() {
+    let cluster = Cluster::start(3);
+    let mut client = NativeClient::connect(&cluster, 1, application(&cluster)).await;
+    let plan = || Request::PlanChange { changes: Vec::new() };
+    let refused = client.ask(1, plan()).await;
+    assert!(
+        matches!(refused, Reply::Failed(Failure::Invalid { reason: Invalid::Change, .. })),
+        "{refused:?}"
+    );
+    assert!(matches!(client.ask(2, Request::Transfers).await, Reply::Transfers(_)));
+    let mut operator = NativeClient::connect(&cluster, 2, operator(&cluster)).await;
+    assert!(matches!(operator.ask(1, plan()).await, Reply::Plan(_)));
 }

@@ -83,9 +83,9 @@ fn check_reads(evidence: &Evidence, key: KeyIndex) -> Result<u64, Violation> {
             checked += 1;
             if !shows(evidence, read, *id, &deletes) {
                 let detail = format!(
-                    "a read of r={} via {} misses {id}, acknowledged before it with {receipt:?}: \
-                     {:?}",
-                    read.r, read.host, read.values
+                    "a read of r={} via {} at {:?} misses {id}, acknowledged before it with \
+                     {receipt:?}: {:?}",
+                    read.r, read.host, read.invoked, read.values
                 );
                 return Err(Violation::at_key(NAME, key, detail));
             }

@@ -110,6 +110,19 @@ impl Cluster {
         for host in self.host_indices() {
             let state = &self.hosts[host.index()];
             let Some(machine) = &state.machine else { return Some(format!("{host} does not run")) };
+            if machine.unsettled_partitions() > 0 {
+                let told = |host: HostIndex| {
+                    let machine = self.hosts[host.index()].machine.as_ref();
+                    machine.map(|machine| format!("\n    {host}: {}", machine.moves_told()))
+                };
+                let why: String = self.host_indices().filter_map(told).collect();
+                let count = machine.unsettled_partitions();
+                return Some(format!("{host} knows of {count} partitions on their way:{why}"));
+            }
+            if machine.leftover_partitions() > 0 {
+                let count = machine.leftover_partitions();
+                return Some(format!("{host} still holds {count} partitions that are others'"));
+            }
             if machine.incomplete_partitions() > 0 {
                 let count = machine.incomplete_partitions();
                 return Some(format!("{host} is incomplete in {count} partitions"));
@@ -123,7 +136,12 @@ impl Cluster {
             let elsewhere = |row: &bytes::Bytes| {
                 self.hosts.iter().any(|other| other.disk.has(Column::Objects, row))
             };
-            if let Some(row) = state.disk.vanished(Column::Objects).find(|row| elsewhere(row)) {
+            let is_replica = |row: &bytes::Bytes| {
+                let key = self.key_of_row.get(row);
+                key.is_some_and(|key| self.history.key(*key).replicas.contains(&host))
+            };
+            let mut vanished = state.disk.vanished(Column::Objects);
+            if let Some(row) = vanished.find(|row| is_replica(row) && elsewhere(row)) {
                 return Some(format!("{host} does not miss {row:?}"));
             }
             let dead = state.disk.rows(Column::Objects).filter_map(|(row, value)| {
@@ -156,7 +174,7 @@ impl Cluster {
         for chunk in keys.chunks(GETS_AT_ONCE) {
             let mut questions = Vec::new();
             let mut about = Vec::new();
-            for host in self.host_indices() {
+            for host in self.serving_hosts() {
                 for key in chunk {
                     let (name, bucket, _) = self.keys[usize::from(key.0)].clone();
                     let r = if all_replicas { n } else { self.buckets[bucket].settings.r };
@@ -190,8 +208,8 @@ impl Cluster {
         let keys: Vec<KeyIndex> = self.history.key_indices().collect();
         for key in keys {
             let (name, ..) = self.keys[usize::from(key.0)].clone();
-            let nodes = u64::from(self.options.nodes);
-            let host = HostIndex(u8::try_from(self.random.below(nodes)).expect("few nodes"));
+            let serving = self.serving_hosts();
+            let host = *self.random.pick(&serving);
             let get = Request::Get { name: name.clone(), options: Options::default() };
             let before = self.ask_one(host, get.clone());
             let Some(Reply::Object(before)) = before else {

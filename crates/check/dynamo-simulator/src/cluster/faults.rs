@@ -174,6 +174,7 @@ impl Cluster {
             FaultClass::DamagedMeta => self.damage_meta(host),
             FaultClass::LostDisk => self.lose_disk(host),
             FaultClass::OldDisk => self.roll_disk_back(host),
+            FaultClass::OperatorsChangeMembers => self.operator_changes_members(host),
         }
     }
 
@@ -310,6 +311,7 @@ impl Cluster {
         let monotonic_base = self.random.below(1 << 50);
         let mut config = self.config.clone();
         config.announcement = Some(self.announcement(host));
+        config.joins = self.spare_info(host);
         let state = self.host(host);
         config.node = state.id;
         state.process = process;
@@ -363,6 +365,7 @@ impl Cluster {
             self.restart(host);
         }
         self.advance_to(settled + SETTLING);
+        self.await_moves();
     }
 }
 

@@ -31,7 +31,7 @@ impl Cluster {
         let seed = options.seed;
         let mut random = Stream::new(seed, "cluster");
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| NodeId(random.bits())).collect();
-        let (config, genesis) = configure(&options, &nodes, &mut random);
+        let (config, genesis, spares) = configure(&options, &nodes, &mut random);
         let buckets = buckets(options.replication, &mut random);
         let keys = name_keys(&options, &buckets);
         let history = History {
@@ -65,6 +65,8 @@ impl Cluster {
             object_rows_written: 0,
             contexts: BTreeMap::new(),
             observer: Observer::default(),
+            spares,
+            epochs: BTreeMap::new(),
             history,
             evidence: Evidence::default(),
             markers: Markers::default(),
@@ -119,9 +121,9 @@ fn configure(
     options: &SeedOptions,
     nodes: &[NodeId],
     random: &mut Stream,
-) -> (NodeConfig, Genesis) {
+) -> (NodeConfig, Genesis, Vec<MemberInfo>) {
     let zone_count = random.between(1, u64::from(options.nodes));
-    let genesis_members: Vec<GenesisMember> = (0u64..)
+    let mut genesis_members: Vec<GenesisMember> = (0u64..)
         .zip(nodes)
         .map(|(index, node)| GenesisMember {
             node: *node,
@@ -132,6 +134,8 @@ fn configure(
             zone: Zone::new(format!("z{}", index % zone_count)),
         })
         .collect();
+    let spares = genesis_members.split_off(usize::from(options.founders));
+    let spares = spares.iter().map(MemberInfo::from).collect();
     let members = genesis_members.iter().map(MemberInfo::from).collect();
     let genesis = Genesis {
         cluster: ClusterId(u128::from(random.bits())),
@@ -158,7 +162,7 @@ fn configure(
         hint_bytes_max: options.hint_bytes_max,
         tree_depth: options.tree_depth,
     };
-    (config, genesis)
+    (config, genesis, spares)
 }
 
 type PlacedKey = (ObjectName, usize, dynamo_types::PartitionId);
@@ -193,6 +197,7 @@ fn facts(
             last_write_wins: buckets[*bucket].settings.reconciliation
                 == dynamo_types::Reconciliation::LastWriteWins,
             durability: buckets[*bucket].settings.durability,
+            // As at genesis; those of the end are noted when all moves are done.
             replicas: config.layout.replica_set(*partition).iter().filter_map(index_of).collect(),
             damaged_rows: 0,
         })

@@ -35,8 +35,9 @@ impl Cluster {
     /// What a node was last told to say of itself.
     fn whereabouts(&self, host: HostIndex) -> Announcement {
         let Host { id, moves, .. } = &self.hosts[host.index()];
-        let first = self.config.members.iter().find(|member| member.node == *id);
-        let first = Announcement::from(first.expect("every host is a member"));
+        let mut all = self.config.members.iter().chain(&self.spares);
+        let first = all.find(|member| member.node == *id);
+        let first = Announcement::from(first.expect("every host is a member or a spare node"));
         if *moves == 0 {
             return first;
         }
@@ -100,7 +101,7 @@ impl Cluster {
     }
 
     fn known_of_cluster(&self) -> BTreeMap<HostIndex, KnownOfCluster> {
-        let mut running: Vec<HostIndex> = self.host_indices().collect();
+        let mut running: Vec<HostIndex> = self.serving_hosts();
         running.retain(|host| self.hosts[host.index()].machine.is_some());
         let known = running.iter().filter_map(|host| {
             let Host { machine, addresses, .. } = &self.hosts[host.index()];

@@ -256,8 +256,14 @@ impl Cluster {
                     self.markers.hit(Marker::RecordCollected);
                     self.observer.removed(host, &key);
                 }
-                StoreWrite::Put { column: Column::Meta, .. }
-                | StoreWrite::Delete { column: Column::Meta, .. }
+                StoreWrite::Put { column: Column::Meta, key, value } => {
+                    self.observe_register(&key, &value);
+                }
+                StoreWrite::DeleteRange { column: Column::Objects, from, to } => {
+                    self.markers.hit(Marker::CopyWiped);
+                    self.observer.wiped(host, &from, &to);
+                }
+                StoreWrite::Delete { column: Column::Meta, .. }
                 | StoreWrite::DeleteRange { .. } => {}
             }
         }
@@ -274,12 +280,28 @@ impl Cluster {
     fn hint_removed(&mut self, host: HostIndex, row: &Bytes) {
         let Some((target, _, name)) = rows::parse_hint_key(row) else { return };
         let Some(target) = self.index_of(target) else { return };
-        let disk = &self.hosts[target.index()].disk;
-        let held = disk.peek(Column::Objects, &rows::object_key(&name));
-        let held = held.and_then(|row| StoredRecord::decode(row).ok());
+        // Where members change, a hint for one that is none any more goes to another one; who that was
+        // may be none by now either.
+        let is_elastic = self.options.founders < self.options.nodes;
+        let takers = if is_elastic {
+            self.host_indices().collect::<Vec<HostIndex>>()
+        } else {
+            Vec::from([target])
+        };
+        let row_of_object = rows::object_key(&name);
+        let held: Vec<StoredRecord> = takers
+            .iter()
+            .filter_map(|taker| {
+                let row = self.hosts[taker.index()].disk.peek(Column::Objects, &row_of_object)?;
+                StoredRecord::decode(row).ok()
+            })
+            .collect();
         let at = self.now;
-        let removed = self.observer.hint_removed(host, row).into_iter().map(|(write, dot)| {
-            let there = held.as_ref().is_some_and(|held| held.record.covers(dot));
+        let kept = self.observer.hint_removed(host, row);
+        let removed = kept.into_iter().map(|(write, dot)| {
+            let taken = |taker: &HostIndex| self.observer.stored.contains_key(&(write, *taker));
+            let there = held.iter().any(|held| held.record.covers(dot))
+                || is_elastic && takers.iter().any(taken);
             RemovedHint { at, by: host, target, write, there }
         });
         self.evidence.hints_removed.extend(removed);

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use dynamo_membership::{
-    ClusterState, MemberStatus, PlannedChange, Stamp, WantedLayout, plan_change,
+    ClusterState, MemberStatus, Members, PlannedChange, Stamp, WantedLayout, plan_change,
 };
 use dynamo_messages::{
     ClusterChange, Failure, Invalid, LinkView, PlanView, PlannedNodeView, Reply,
@@ -86,8 +86,24 @@ impl Node {
         let state = ClusterState { members: self.members(), settled: &settled, let_in: &let_in };
         let planned = plan_change(state, changes, self.config.node)
             .map_err(|error| invalid(Invalid::Change, error.to_string()))?;
+        let gone = removed(&planned.members);
+        let lost = self.without_majority(&gone);
+        if !lost.is_empty() && gone != removed(self.members()) {
+            let detail = alloc::format!(
+                "with these nodes removed, {} partitions have no majority left to move them: bring one of \
+                 the nodes back, or give them up with force",
+                lost.len()
+            );
+            return Err(invalid(Invalid::Change, detail));
+        }
         let view = self.plan_view(&settled, &planned);
         Ok((planned, view))
+    }
+
+    /// Partitions of which a majority is gone.
+    fn without_majority(&self, gone: &BTreeSet<NodeId>) -> BTreeSet<PartitionId> {
+        let count = self.registers.count();
+        count.partitions().filter(|id| self.lacks_majority(*id, gone)).collect()
     }
 
     fn plan_view(&self, settled: &Layout, planned: &PlannedChange) -> PlanView {
@@ -149,9 +165,8 @@ impl Node {
         };
         let settled = self.registers.settled();
         let after = self.remaining(&gone);
-        let needs = |id: &PartitionId| self.lacks_majority(*id, &gone);
-        let stuck: BTreeSet<PartitionId> =
-            self.registers.count().partitions().filter(needs).collect();
+        let all_gone = gone.iter().copied().chain(removed(self.members())).collect();
+        let stuck = self.without_majority(&all_gone);
         let (n, count) = (settled.replication(), settled.partition_count());
         let plan = match dynamo_ring::rebalance(Some(&settled), &after, n, count) {
             Ok(plan) => plan,
@@ -236,4 +251,9 @@ impl Node {
             self.send(node, Lane::Background, message);
         }
     }
+}
+
+fn removed(members: &Members) -> BTreeSet<NodeId> {
+    let removed = members.iter().filter(|(_, member)| member.status == MemberStatus::Removed);
+    removed.map(|(node, _)| node).collect()
 }

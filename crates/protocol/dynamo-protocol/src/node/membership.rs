@@ -102,12 +102,23 @@ impl Node {
         self.members().get(node).is_some_and(|member| member.status != MemberStatus::Removed)
     }
 
-    /// Whether to listen to a message. Who was removed may still ask who the members are, and so
-    /// learns of its removal; and who is none yet may say that it joins.
+    /// Whether to listen to a message. Who was removed may still ask who the members are and who holds
+    /// what, and offer what it has; and who is none yet may say that it joins.
     pub(super) fn is_heard(&self, from: NodeId, message: &PeerMessage) -> bool {
-        let asks = matches!(message, PeerMessage::Gossip { .. });
-        let is_known = self.members().get(from).is_some() || self.strangers.contains(&from);
-        self.is_member(from) || asks && is_known
+        if self.is_member(from) {
+            return true;
+        }
+        let is_known = self.members().get(from).is_some();
+        match message {
+            PeerMessage::Gossip { .. } => is_known || self.strangers.contains(&from),
+            PeerMessage::Write(write) => {
+                is_known && write.register.is_none() && write.hint.is_none()
+            }
+            PeerMessage::RegistersFingerprint { .. }
+            | PeerMessage::RegisterGroups { .. }
+            | PeerMessage::AskRegisterGroups { .. } => is_known,
+            _ => false,
+        }
     }
 
     /// Announces what is new about this node, and tells the shell of all members.

@@ -519,6 +519,13 @@ impl Node {
                 continue;
             }
             let register = self.registers.register(id);
+            let waiting = self.waiting_for(id);
+            // With its commit a move is done for everybody but its leavers; they are shown if somebody holds
+            // them up (history 24).
+            let is_committed = register.stage() == Some(Stage::Committed);
+            if is_committed && waiting.iter().all(|(member, _)| self.is_healthy(*member)) {
+                continue;
+            }
             let wanted = self.moves.wanted.as_ref().and_then(|wanted| wanted.set_of(id));
             let (stage, next) = match register.movement {
                 Some(movement) => (stage_name(movement.stage), movement.next),
@@ -529,13 +536,25 @@ impl Node {
                 stage: stage.into(),
                 current: register.current.iter().collect(),
                 next: next.iter().collect(),
-                waiting: self.waiting_for(id),
+                waiting,
                 records: self.replica.records_of(id),
             });
         }
         let leaving = self.members().iter().filter(|(_, m)| m.status == MemberStatus::Leaving);
         view.leaving = leaving.map(|(node, _)| node).collect();
         view
+    }
+
+    pub(super) fn move_told(&self, id: PartitionId) -> alloc::string::String {
+        let register = self.registers.register(id);
+        let forgot = !self.registers.takes_part(id);
+        alloc::format!(
+            "{id}: {register:?}, goal {:?}, forgot {forgot}, drives {}, waits for {:?}, lacks {:?}",
+            self.goal(id),
+            self.drives(id),
+            self.waiting_for(id),
+            self.replica.awaited(id)
+        )
     }
 
     /// What a move waits for: the driver knows best, a node with a part in it its own part.

@@ -74,6 +74,8 @@ pub(super) struct Incomplete {
     pub(super) waiting: BTreeSet<NodeId>,
     /// How many of these may stay out: none, unless this node joins.
     pub(super) spared: usize,
+    /// Whether there was an exchange with anybody.
+    pub(super) has_exchanged: bool,
     /// The horizon of before, and the clocks of those with which it was made. Messages are judged by
     /// that: no record of this copy is known to be whole.
     pub(super) learned: DotClock,
@@ -168,6 +170,7 @@ impl Partition {
         self.incomplete = Some(Incomplete {
             waiting,
             spared,
+            has_exchanged: false,
             learned: DotClock { dots: DotSet::new(), horizon: self.clock.horizon.clone() },
             rebuilt: false,
         });
@@ -195,6 +198,7 @@ impl Partition {
             return false;
         };
         incomplete.learned.join(clock);
+        incomplete.has_exchanged = true;
         // A joiner relies on what a majority has, all of it.
         if !from_incomplete || incomplete.spared == 0 {
             incomplete.waiting.remove(&with);
@@ -213,9 +217,21 @@ impl Partition {
     /// Nobody is awaited any more but these. Whether the copy is complete with that.
     pub(super) fn none_awaited_but(&mut self, others: &[NodeId]) -> bool {
         let Some(incomplete) = &mut self.incomplete else { return false };
-        // A joiner's majority is one of the set that holds the partition, whoever of it was removed.
-        if incomplete.spared == 0 {
-            incomplete.waiting.retain(|node| others.contains(node));
+        match self.role {
+            // Its majority is one of the set that holds the partition, whoever of it was removed.
+            Role::Joiner { .. } => {}
+            // A move that was decided made it a member, though it has lost something since it joined.
+            Role::Outside | Role::Member if incomplete.spared > 0 => {
+                incomplete.spared = 0;
+                incomplete.waiting = others.iter().copied().collect();
+            }
+            // Who has left handed over what it had, or was given up.
+            Role::Outside | Role::Member => {
+                incomplete.waiting.retain(|node| others.contains(node));
+                if incomplete.waiting.is_empty() && !incomplete.has_exchanged {
+                    incomplete.waiting = others.iter().copied().collect();
+                }
+            }
         }
         incomplete.rebuilt && self.end_incomplete()
     }

@@ -134,6 +134,12 @@ impl Replica {
         self.own_partitions.contains(&id).then(|| self.partitions.get(id).map_or(0, |p| p.records))
     }
 
+    /// Members with which an incomplete copy has still to exchange; none of a complete one.
+    pub(crate) fn awaited(&self, id: PartitionId) -> Option<Vec<NodeId>> {
+        let incomplete = self.partitions.get(id)?.incomplete.as_ref()?;
+        Some(incomplete.waiting.iter().copied().collect())
+    }
+
     fn begin_joining(&mut self, id: PartitionId, counters: &mut Counters) {
         self.own_partitions.insert(id);
         let had_rows = self.leftovers.remove(&id);
