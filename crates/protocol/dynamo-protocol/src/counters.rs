@@ -121,6 +121,8 @@ counters! {
     moves_ended,
     /// Moves that could not be proposed.
     moves_refused,
+    /// Wanted layouts that this node made anew, because they counted on nodes that are on their way out.
+    plans_renewed,
     /// Partitions whose holders this node named by force.
     moves_forced,
     /// Records of partitions that are no longer this node's, offered to their members.

@@ -369,9 +369,8 @@ impl Node {
     pub fn incomplete_partitions(&self) -> usize {
         let here = self.config.node;
         let forgotten = self.registers.forgotten().into_iter();
-        let forgotten = forgotten.filter(|id| {
-            self.registers.is_involved(*id, here) && self.replica.is_complete(*id)
-        });
+        let forgotten = forgotten
+            .filter(|id| self.registers.is_involved(*id, here) && self.replica.is_complete(*id));
         self.replica.incomplete_count() + forgotten.count()
     }
 

@@ -11,6 +11,7 @@
 //! | meta | `r`, partition (2), member (8) | [`Report`] |
 //! | meta | `m` | all members, as `dynamo-membership` writes them |
 //! | meta | `g`, partition (2) | the partition's register and the promises, as `dynamo-register` writes them |
+//! | meta | `l`, partition (2) | empty: the node may hold records of this partition, which is not its own |
 //! | meta | `w` | the layout that operators want, as `dynamo-membership` writes it |
 //!
 //! Keys of objects begin with their position, so a partition is one range: to scan, to move, to
@@ -35,6 +36,8 @@ pub const JOURNAL: u8 = b'j';
 pub const MEMBERS: u8 = b'm';
 /// First byte of a row with what the node knows and promised of a partition's register.
 pub const REGISTER: u8 = b'g';
+/// First byte of a row that says that the node may hold records of a partition which is not its own.
+pub const LEFTOVER: u8 = b'l';
 /// The one byte of the row with the layout that operators want.
 pub const WANTED_LAYOUT: u8 = b'w';
 
@@ -121,6 +124,22 @@ pub fn register_key(partition: PartitionId) -> Bytes {
 pub fn parse_register_key(row: &Bytes) -> Option<PartitionId> {
     match row[..] {
         [REGISTER, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
+        _ => None,
+    }
+}
+
+/// The key of the mark that a partition's records are left over.
+#[must_use]
+pub fn leftover_key(partition: PartitionId) -> Bytes {
+    let [high, low] = partition.0.to_be_bytes();
+    Bytes::copy_from_slice(&[LEFTOVER, high, low])
+}
+
+/// The partition of such a mark.
+#[must_use]
+pub fn parse_leftover_key(row: &[u8]) -> Option<PartitionId> {
+    match *row {
+        [LEFTOVER, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
         _ => None,
     }
 }

@@ -121,6 +121,7 @@ impl Cluster {
         }
     }
 
+    /// One node that holds a partition alone and loses its disk remembers nothing, and nobody else does.
     fn observe_set(&mut self, partition: PartitionId, epoch: Epoch, set: ReplicaSet) {
         match self.epochs.get(&(partition, epoch)) {
             None => {
@@ -130,6 +131,7 @@ impl Cluster {
                 }
             }
             Some(known) if *known == set => {}
+            Some(_) if set.len() == 1 && !self.evidence.lost_disks.is_empty() => {}
             Some(known) => {
                 let what =
                     format!("epoch {epoch:?} of {partition} has two sets: {known:?}, {set:?}");
@@ -141,6 +143,11 @@ impl Cluster {
     /// Waits until every partition is where it is wanted, and notes who holds what from now on.
     pub(super) fn await_moves(&mut self) {
         self.await_rest(MOVES_WITHIN);
+        // A cancel leaves everything where it is: operators plan anew what is still to be done.
+        if self.moves_are_under_way() {
+            self.plan_anew();
+            self.await_rest(MOVES_WITHIN);
+        }
         // Operators on two sides of a split may have removed a majority between them, and a disk that was
         // lost may have forgotten what the others cannot decide without: that is what force is for.
         for host in self.serving_hosts() {
@@ -182,10 +189,29 @@ impl Cluster {
         self.trace.line(self.now, || format!("OPERATOR forces at {host}: {reply:?}"));
     }
 
+    /// Commits once more what the members ask for, at a node that serves.
+    fn plan_anew(&mut self) {
+        let Some(host) = self.serving_hosts().first().copied() else { return };
+        let changes = Vec::new();
+        let plan = self.ask_one(host, Request::PlanChange { changes: changes.clone() });
+        if let Some(Reply::Plan(view)) = plan {
+            let plan = view.plan;
+            let reply = self.ask_one(host, Request::CommitChange { changes, plan });
+            self.trace.line(self.now, || format!("OPERATOR plans anew at {host}: {reply:?}"));
+        }
+    }
+
     fn moves_are_under_way(&self) -> bool {
         self.hosts.iter().any(|host| {
             host.machine.as_ref().is_none_or(|machine| {
-                machine.unsettled_partitions() > 0 || machine.leftover_partitions() > 0
+                let is_out = |node| {
+                    let member = machine.members().get(node);
+                    member.is_none_or(|member| member.status >= MemberStatus::Leaving)
+                };
+                let mut partitions = self.options.partitions.partitions();
+                machine.unsettled_partitions() > 0
+                    || machine.leftover_partitions() > 0
+                    || partitions.any(|id| machine.replica_set(id).iter().any(is_out))
             })
         })
     }

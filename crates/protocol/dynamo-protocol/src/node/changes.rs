@@ -62,7 +62,7 @@ impl Node {
         self.want_layout(wanted, Some((origin, Reply::Cancelled { moves })));
     }
 
-    fn next_stamp(&self) -> Stamp {
+    pub(super) fn next_stamp(&self) -> Stamp {
         let latest = self.moves.wanted.as_ref().map_or(0, |wanted| wanted.stamp.lamport);
         Stamp { lamport: latest.saturating_add(1), author: self.config.node }
     }
@@ -198,6 +198,11 @@ impl Node {
         let register = self.registers.register(id);
         let left = register.settled_set().iter().filter(|node| !gone.contains(node)).count();
         left < register.majority()
+    }
+
+    /// Members that hold copies, or shall.
+    pub(super) fn counted_on(&self) -> Vec<RingMember> {
+        self.remaining(&BTreeSet::new())
     }
 
     fn remaining(&self, gone: &BTreeSet<NodeId>) -> Vec<RingMember> {

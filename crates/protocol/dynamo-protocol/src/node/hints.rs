@@ -176,7 +176,7 @@ impl Node {
     /// Who gets a hint: hints go to the members of the register as it is at delivery (protocol rule 7).
     fn recipient_of(&self, intended: NodeId, name: &ObjectName) -> Option<NodeId> {
         let partition = self.registers.partition_of(Position::of_object(name));
-        let is_holder = self.registers.is_holder(partition, intended);
+        let is_holder = self.registers.is_holder(partition, intended) && !self.is_removed(intended);
         if is_holder && self.is_reachable(intended) {
             return Some(intended);
         }

@@ -16,6 +16,7 @@ use dynamo_messages::{PeerMessage, Reply};
 use dynamo_register::{Answer, Driver, DriverEffect, Goal, Register, Stage};
 use dynamo_repair::anti_entropy::AntiEntropyEvent;
 use dynamo_repair::hinted_handoff::HandoffEvent;
+use dynamo_ring::{Layout, RingMember, rebalance};
 use dynamo_types::{Instant, NodeId, PartitionId, RegisterTag};
 
 use super::Node;
@@ -192,6 +193,7 @@ impl Node {
         }
         for id in core::mem::take(&mut self.moves.unsaved) {
             self.registers.acceptor(id).store_again();
+            self.replica.mark_leftover(id);
             self.drive_acceptor(id);
         }
         if self.moves.wanted_is_unsaved {
@@ -209,6 +211,43 @@ impl Node {
         }
         self.climb_own_status();
         self.sweep_leftovers();
+        self.hand_over_hints_of_the_removed();
+        self.renew_plan();
+    }
+
+    /// Two operators may have changed the cluster on the two sides of a split: then the later layout may
+    /// count on a node that the other one takes out. It is taken out of that, too. The first node that is
+    /// up does it for all.
+    fn renew_plan(&mut self) {
+        let Some(wanted) = &self.moves.wanted else { return };
+        let Some(sets) = &wanted.sets else { return };
+        let is_out = |node: NodeId| {
+            let member = self.members().get(node);
+            member.is_none_or(|member| member.status >= MemberStatus::Leaving)
+        };
+        let active = self.current_members().filter(|(_, m)| m.status == MemberStatus::Active);
+        let first = active.map(|(node, _)| node).find(|node| self.is_healthy(*node));
+        if first != Some(self.config.node) || !sets.iter().flatten().any(is_out) {
+            return;
+        }
+        let (count, n) = (self.registers.count(), self.registers.replication());
+        let members: Vec<RingMember> = self.counted_on();
+        let Ok(old) = Layout::new(count, n, sets.clone(), 1) else { return };
+        // With too few members left operators have to add some first.
+        let Ok(plan) = rebalance(Some(&old), &members, n, count) else { return };
+        self.counters.plans_renewed += 1;
+        let sets = plan.layout.iter().map(|(_, set)| *set).collect();
+        let stamp = self.next_stamp();
+        self.want_layout(WantedLayout { stamp, sets: Some(sets) }, None);
+    }
+
+    /// Nobody waits for a node that was removed: others of its partitions get what is kept for it.
+    fn hand_over_hints_of_the_removed(&mut self) {
+        let mut intended: Vec<NodeId> = self.hints().map(|(node, _)| node).collect();
+        intended.retain(|node| self.is_removed(*node));
+        for node in intended {
+            self.handoff_event(HandoffEvent::Up(node));
+        }
     }
 
     fn takes_part_in_move(&self, id: PartitionId) -> bool {

@@ -165,6 +165,17 @@ impl Replica {
         partition.rotten = BTreeSet::new();
         let dead = core::mem::take(&mut partition.dead);
         self.dead_count -= dead.len();
+        self.mark_leftover(id);
+    }
+
+    /// Notes, in the batch of the register that says so, that there is something left to offer: a
+    /// checkpoint need not have been taken yet, and a crash must not make the node forget its rows.
+    pub(crate) fn mark_leftover(&mut self, id: PartitionId) {
+        if self.leftovers.contains(&id) {
+            let (column, key) = (Column::Meta, rows::leftover_key(id));
+            let row = StoreWrite::Put { column, key, value: bytes::Bytes::new() };
+            self.store_meta(Vec::from([row]), MetaTag::Nobody);
+        }
     }
 
     /// Partitions that this node is outside of and may hold rows of.
@@ -187,6 +198,7 @@ impl Replica {
             StoreWrite::DeleteRange { column, from, to },
             StoreWrite::DeleteRange { column: meta, from: first_report, to: behind_reports },
             StoreWrite::Delete { column: meta, key: rows::checkpoint_key(id) },
+            StoreWrite::Delete { column: meta, key: rows::leftover_key(id) },
         ]);
         self.store_meta(writes, MetaTag::Wiped(id));
         true

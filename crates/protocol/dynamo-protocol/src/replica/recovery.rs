@@ -63,8 +63,11 @@ impl Replica {
             self.become_incomplete(id, counters);
         }
         // Of what else there are rows, the node was a member once.
-        let outside = covered.keys().filter(|id| !self.own_partitions.contains(id));
-        self.leftovers = outside.copied().collect();
+        let marked = recovered.meta.iter().filter_map(|(key, _)| rows::parse_leftover_key(key));
+        let known = covered.keys().copied().chain(marked);
+        let count = self.partitions.count;
+        let outside = known.filter(|id| count.contains(*id) && !self.own_partitions.contains(id));
+        self.leftovers = outside.collect();
     }
 
     fn recover_report(&mut self, key: &Bytes, value: Option<&Bytes>) -> Option<()> {

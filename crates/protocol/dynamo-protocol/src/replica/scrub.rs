@@ -221,6 +221,10 @@ impl Replica {
             self.row_rotted(&name, counters);
             return;
         };
+        if let Some(value) = &row.value {
+            self.rows_stored = self.rows_stored.saturating_add(1);
+            self.row_bytes = self.row_bytes.saturating_add((row.key.len() + value.len()) as u64);
+        }
         let digest = item_digest(&self.partitions.tree_key, &row.key, &stored.record);
         cursor.sum = digest.map_or(cursor.sum, |digest| cursor.sum.with(digest));
         cursor.records += 1;
