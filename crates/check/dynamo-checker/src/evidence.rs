@@ -122,6 +122,9 @@ pub struct Evidence {
     pub disks: BTreeMap<(KeyIndex, HostIndex), HeldRecord>,
     /// Rows at nodes that are no replicas of their key, or of keys that no client wrote to.
     pub strays: Vec<String>,
+    /// Keys whose partition was moved: what is read is as fresh as promised only for r and w of a majority
+    /// (protocol rule 8, history 17).
+    pub moved_keys: BTreeSet<KeyIndex>,
     /// When a node lost what it had not synced.
     pub power_losses: Vec<(Instant, HostIndex)>,
     /// When a node lost all that its disk held, or all that it held since some earlier time.
@@ -160,6 +163,15 @@ impl Evidence {
         let unsynced_are_lost = buffered && since(write, &self.power_losses) > 0;
         let left = if unsynced_are_lost { receipt.synced } else { receipt.copies };
         usize::from(left) <= since(write, &self.lost_disks)
+    }
+
+    /// Whether a move may have taken the key from those that had the write to those that were read.
+    #[must_use]
+    pub fn may_have_moved_past(&self, write: &Write, r: u8) -> bool {
+        let n = self.history.key(write.key).replicas.len();
+        let majority = n / 2 + 1;
+        let (r, w) = (usize::from(r), usize::from(write.w));
+        self.moved_keys.contains(&write.key) && (r < majority || w < majority)
     }
 
     /// Whether lost disks may have cost every copy that an acknowledgement named on the key's own

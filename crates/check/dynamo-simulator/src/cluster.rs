@@ -240,6 +240,9 @@ pub struct Cluster {
     observer: Observer,
     /// Nodes that are no members at genesis.
     spares: Vec<MemberInfo>,
+    /// Nodes that operators have taken out: on two sides of a split they do not know of each other, and
+    /// together they must leave N.
+    taken_out: u8,
     /// The set of each epoch of each partition, as anybody has written it down.
     epochs: BTreeMap<(PartitionId, Epoch), ReplicaSet>,
     history: History,

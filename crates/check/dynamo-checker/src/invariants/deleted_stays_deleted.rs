@@ -66,6 +66,7 @@ fn meets(evidence: &Evidence, read: &Read, delete: &Write) -> bool {
         && facts.damaged_rows == 0
         && copies + usize::from(read.r) > facts.replicas.len()
         && !evidence.replicas_may_have_lost(delete, *receipt)
+        && !evidence.may_have_moved_past(delete, read.r)
         && delete.ended.is_some_and(|ended| ended < read.invoked)
         && (synced || evidence.power_losses.is_empty())
         && !evidence.rollbacks.iter().any(|(at, _)| *at >= delete.invoked)

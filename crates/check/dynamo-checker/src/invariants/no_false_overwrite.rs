@@ -76,7 +76,8 @@ fn check_reads(evidence: &Evidence, key: KeyIndex) -> Result<u64, Violation> {
             let before = write.ended.is_some_and(|ended| ended < read.invoked);
             // An older disk cannot know what it lacks before it has heard from the others.
             let forgotten = evidence.replicas_may_have_lost(write, *receipt)
-                || evidence.rollbacks.iter().any(|(at, _)| *at >= write.invoked);
+                || evidence.rollbacks.iter().any(|(at, _)| *at >= write.invoked)
+                || evidence.may_have_moved_past(write, read.r);
             if !overlap || !before || forgotten || write.kind != WriteKind::Value {
                 continue;
             }

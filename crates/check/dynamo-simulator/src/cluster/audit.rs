@@ -287,6 +287,11 @@ impl Cluster {
                 self.markers.hit(Marker::MintedTwice);
             }
         }
+        let moved = self.epochs.keys().filter(|(_, epoch)| *epoch != dynamo_register::Epoch::FIRST);
+        let moved: std::collections::BTreeSet<_> = moved.map(|(id, _)| *id).collect();
+        let keys = self.history.key_indices();
+        let has_moved = |key: &KeyIndex| moved.contains(&self.keys[usize::from(key.0)].2);
+        self.evidence.moved_keys = keys.filter(has_moved).collect();
         self.evidence.minted = observer.minted;
         self.evidence.stored = observer.stored;
         self.evidence.asked = observer.asked;

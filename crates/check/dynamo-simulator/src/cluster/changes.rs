@@ -63,6 +63,10 @@ impl Cluster {
     ) {
         if let Some(Answer::Reply(Reply::Plan(view))) = self.audit_answers.remove(&attempt) {
             self.markers.hit(Marker::ChangeCommitted);
+            let takes_out = |change: &ClusterChange| {
+                matches!(change, ClusterChange::Leave { .. } | ClusterChange::Remove { .. })
+            };
+            self.taken_out += u8::from(changes.iter().any(takes_out));
             self.trace.line(self.now, || format!("OPERATOR commits {changes:?} at {host}"));
             self.request_of_operator(host, Request::CommitChange { changes, plan: view.plan });
         }
@@ -88,14 +92,16 @@ impl Cluster {
         if active.is_empty() {
             return None;
         }
+        let n = self.options.replication.get();
+        let may_shrink = self.taken_out + n < self.options.founders;
         let random = &mut self.fault_random;
         let any = random.pick(&active).clone();
         Some(match random.below(100) {
             0..40 if !joining.is_empty() => {
                 ClusterChange::Join { node: random.pick(&joining).clone() }
             }
-            40..60 => ClusterChange::Leave { node: any },
-            60..66 => ClusterChange::Remove { node: any },
+            40..60 if may_shrink => ClusterChange::Leave { node: any },
+            60..66 if may_shrink => ClusterChange::Remove { node: any },
             66..72 if !leaving.is_empty() => {
                 ClusterChange::Remove { node: random.pick(&leaving).clone() }
             }

@@ -66,6 +66,7 @@ impl Cluster {
             contexts: BTreeMap::new(),
             observer: Observer::default(),
             spares,
+            taken_out: 0,
             epochs: BTreeMap::new(),
             history,
             evidence: Evidence::default(),

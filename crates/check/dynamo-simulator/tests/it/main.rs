@@ -1,9 +1,13 @@
 //! Whole clusters: a few seeds of everything, and single histories as scripts.
 
 mod collected;
+#[cfg(not(planted_bugs))]
+mod elastic;
 #[cfg(planted_bugs)]
 mod planted_bugs;
 #[cfg(not(planted_bugs))]
 mod scenarios;
 #[cfg(not(planted_bugs))]
 mod seeds;
+#[cfg(not(planted_bugs))]
+mod steps;

@@ -166,7 +166,9 @@ impl Node {
         let settled = self.registers.settled();
         let after = self.remaining(&gone);
         let all_gone = gone.iter().copied().chain(removed(self.members())).collect();
-        let stuck = self.without_majority(&all_gone);
+        let mut stuck = self.without_majority(&all_gone);
+        let count = self.registers.count();
+        stuck.extend(count.partitions().filter(|id| self.is_stuck(*id)));
         let (n, count) = (settled.replication(), settled.partition_count());
         let plan = match dynamo_ring::rebalance(Some(&settled), &after, n, count) {
             Ok(plan) => plan,

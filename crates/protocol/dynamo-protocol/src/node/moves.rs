@@ -10,6 +10,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use dynamo_membership::{GossipEvent, MemberStatus, WantedLayout};
 use dynamo_messages::{PeerMessage, Reply};
@@ -30,6 +31,9 @@ use crate::rows;
 /// Moves that this node drives at once and that are not decided: each joiner of them is in an exchange or
 /// two, of which a node has 32 under way at most.
 const MOVES_DRIVEN_MAX: usize = 16;
+/// A move that has not gone on for this long may be forced: usual ones take a step within a second, and
+/// the data of one partition is fetched within this time on any disk.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// Commits that wait for the disk. Operators are few.
 const COMMITS_MAX: usize = 16;
 
@@ -54,6 +58,9 @@ pub(super) struct Moves {
     handed_to: BTreeMap<PartitionId, BTreeSet<NodeId>>,
     /// Partitions that were handed over to all new members: nothing of them need be offered.
     pub(super) handed_over: BTreeSet<PartitionId>,
+    /// When the register of each partition that is not settled was last seen to change.
+    changed_at: BTreeMap<PartitionId, Instant>,
+    started: Instant,
     at: Instant,
 }
 
@@ -83,6 +90,8 @@ impl Moves {
             has_everything_of: BTreeMap::new(),
             handed_to: BTreeMap::new(),
             handed_over: BTreeSet::new(),
+            changed_at: BTreeMap::new(),
+            started: now,
             at: now + config.timing.move_interval,
         }
     }
@@ -178,6 +187,13 @@ impl Node {
     pub(super) fn is_settled(&self, id: PartitionId) -> bool {
         self.registers.register(id).movement.is_none()
             && (self.goal(id) == Goal::Finish || !self.registers.takes_part(id))
+    }
+
+    /// Whether a partition should be elsewhere and nothing has come of it for long: it may be that a member
+    /// that is up has forgotten what it promised, and too few others are left.
+    pub(super) fn is_stuck(&self, id: PartitionId) -> bool {
+        let since = self.moves.changed_at.get(&id).copied().unwrap_or(self.moves.started);
+        !self.is_settled(id) && self.now.monotonic.saturating_since(since) >= STUCK_AFTER
     }
 
     // Driving.
@@ -287,6 +303,10 @@ impl Node {
     /// has forgotten its votes.
     fn drives(&self, id: PartitionId) -> bool {
         let here = self.config.node;
+        if self.is_removed(here) {
+            // Nobody listens to it.
+            return false;
+        }
         let register = self.registers.register(id);
         let forgot = !self.registers.takes_part(id) && register.current.contains(here);
         let up = |node: &NodeId| {
@@ -473,6 +493,10 @@ impl Node {
 
     /// A register has changed: what was done under another one counts no more.
     pub(super) fn move_changed(&mut self, id: PartitionId, before: &Register, after: &Register) {
+        match after.movement {
+            Some(_) => self.moves.changed_at.insert(id, self.now.monotonic),
+            None => self.moves.changed_at.remove(&id),
+        };
         if before.asks_as(after) {
             return;
         }
