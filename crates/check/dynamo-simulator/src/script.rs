@@ -26,6 +26,8 @@ pub struct Script {
     requests: u128,
     /// Records that processes which ended since had sent in exchanges.
     sent_before: u64,
+    /// Whether moves were cancelled and nothing was planned since.
+    cancelled: bool,
 }
 
 /// What a read showed, and the context for the next put.
@@ -83,7 +85,7 @@ impl Script {
         let mut cluster = Cluster::new(options, false);
         cluster.start_all();
         cluster.advance_to(Instant(2_000_000_000));
-        Self { cluster, requests: 0, sent_before: 0 }
+        Self { cluster, requests: 0, sent_before: 0, cancelled: false }
     }
 
     /// The replicas of a key, and then the other nodes.
@@ -446,6 +448,7 @@ impl Script {
     /// # Panics
     /// If the node neither answers nor dies.
     pub fn commit(&mut self, at: HostIndex, changes: &[ClusterChange], plan: u128) -> Reply {
+        self.cancelled = false;
         self.operate(at, Request::CommitChange { changes: changes.to_vec(), plan })
     }
 
@@ -454,6 +457,7 @@ impl Script {
     /// # Panics
     /// If the node neither answers nor dies.
     pub fn cancel(&mut self, at: HostIndex) -> Reply {
+        self.cancelled = true;
         self.operate(at, Request::CancelMoves)
     }
 
@@ -462,6 +466,7 @@ impl Script {
     /// # Panics
     /// If the node neither answers nor dies.
     pub fn force(&mut self, at: HostIndex, given_up: &[HostIndex]) -> Reply {
+        self.cancelled = false;
         let given_up = given_up.iter().map(|host| called(*host)).collect();
         self.operate(at, Request::ForceMoves { given_up, commit: true })
     }
@@ -567,13 +572,15 @@ impl Script {
         Some(movement.next.iter().map(|node| self.host_of(node)).collect())
     }
 
-    /// Waits until nothing moves any more at the nodes that are awake.
+    /// Waits until nothing moves any more at all nodes that do not stand still; those that died start
+    /// again meanwhile.
     ///
     /// # Panics
     /// If something still does so after that time.
     pub fn await_rest(&mut self, within: Duration) {
-        let awake = self.awake();
-        self.await_rest_of(&awake, within);
+        let mut hosts = self.hosts();
+        hosts.retain(|host| !self.cluster.hosts[host.index()].paused);
+        self.await_rest_of(&hosts, within);
     }
 
     /// Waits until nothing moves any more as far as some nodes know.
@@ -617,9 +624,11 @@ impl Script {
         };
         for host in self.hosts() {
             let status = self.known_status(first, host);
+            // Nodes climb by themselves, once somebody wants something of them.
+            let climbs = !self.cancelled && hosts.contains(&host);
             let is_on_its_way = match status {
-                Some(MemberStatus::Joining) => holds(host),
-                Some(MemberStatus::Leaving) => !holds(host),
+                Some(MemberStatus::Joining) => holds(host) && climbs,
+                Some(MemberStatus::Leaving) => !holds(host) && climbs,
                 Some(MemberStatus::Removed) => holds(host),
                 Some(MemberStatus::Active) | None => false,
             };

@@ -663,11 +663,14 @@ impl Node {
                 ReplicaEffect::ClockDurable { partition } => self.clock_durable(partition),
                 // Once its tree is that of its readable records: see `background`.
                 ReplicaEffect::BecameIncomplete { partition } => {
+                    self.lost_everything_of(partition);
                     self.repair_event(AntiEntropyEvent::Reset { partition });
                 }
                 ReplicaEffect::RolledBack { partition } => self.rolled_back(partition),
-                ReplicaEffect::HasEverythingOf { partition, member } => {
-                    self.has_everything_of(partition, member);
+                ReplicaEffect::HasEverythingOf { partition, member, tag } => {
+                    if tag == Some(self.registers.tag(partition)) {
+                        self.has_everything_of(partition, member);
+                    }
                 }
                 ReplicaEffect::IncompletenessRecorded => {
                     self.effects.push_back(Effect::IncompletenessRecorded);

@@ -217,7 +217,12 @@ impl Registers {
     ) -> Standing {
         let register = self.register(id);
         let others = register.everyone().into_iter();
-        let others = others.filter(|node| *node != self.here && !is_removed(*node)).collect();
+        let others: Vec<NodeId> =
+            others.filter(|node| *node != self.here && !is_removed(*node)).collect();
+        let mut members = others.clone();
+        if !register.is_decided() {
+            members.retain(|node| register.current.contains(*node));
+        }
         let role = if register.current.contains(self.here) {
             Role::Member
         } else if self.is_involved(id, self.here) {
@@ -230,7 +235,15 @@ impl Registers {
         } else {
             Role::Outside
         };
-        Standing { tag: self.tag(id), others, role, takes_part: self.takes_part(id) }
+        Standing {
+            tag: self.tag(id),
+            others,
+            members,
+            role,
+            holds: self.is_holder(id, self.here),
+            begins_anew: false,
+            takes_part: self.takes_part(id),
+        }
     }
 
     /// Whether this node remembers what it promised of a partition.

@@ -143,10 +143,10 @@ pub(crate) enum MetaTag {
     Members,
     /// What the node knows and promised of a partition's register: which of its stores.
     Register(PartitionId, u64),
-    /// The layout that operators want.
-    WantedLayout,
+    /// The layout that operators want: which of its stores.
+    WantedLayout(u64),
     /// The rows of a partition that this node is outside of are removed.
-    Wiped(PartitionId),
+    Wiped(PartitionId, u64),
     /// Nobody.
     Nobody,
 }
@@ -228,6 +228,8 @@ pub(crate) enum ReplicaEffect {
     HasEverythingOf {
         partition: PartitionId,
         member: NodeId,
+        /// The register that the node went by.
+        tag: Option<RegisterTag>,
     },
     /// What was found incomplete at the start is durably noted.
     IncompletenessRecorded,
@@ -346,7 +348,9 @@ impl Replica {
             partition.tag_is_synced = true;
             partition.takes_part = standing.takes_part;
             partition.role = standing.role;
+            partition.holds = standing.holds;
             partition.others = standing.others;
+            partition.members = standing.members;
         }
         replica.recover(recovered, counters);
         replica
@@ -431,6 +435,11 @@ impl Replica {
         });
         let per_record = self.row_bytes.checked_div(self.rows_stored).unwrap_or(0);
         records.checked_div(count).unwrap_or(0).saturating_mul(per_record)
+    }
+
+    /// Whether no hint is being stored or removed.
+    pub(crate) fn hints_are_at_rest(&self) -> bool {
+        !self.slots.keys().any(|key| key.place != Place::Own)
     }
 
     /// Whether nothing is under way.

@@ -3,6 +3,10 @@
 mod collected;
 #[cfg(not(planted_bugs))]
 mod elastic;
+#[cfg(not(planted_bugs))]
+mod elastic_faults;
+#[cfg(not(planted_bugs))]
+mod elastic_histories;
 #[cfg(planted_bugs)]
 mod planted_bugs;
 #[cfg(not(planted_bugs))]

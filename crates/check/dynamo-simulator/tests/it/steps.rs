@@ -145,7 +145,6 @@ impl Chains {
                 self.acknowledged += 1;
                 chain.context.clone_from(context);
                 chain.last = value;
-                // Whatever it was, it stands beside this one or is replaced by it.
             }
             Reply::Failed(_) => chain.unknown.push(value),
             other => panic!("{at} answers a put with {other:?}"),
@@ -153,13 +152,12 @@ impl Chains {
         reply
     }
 
-    /// Puts at one node after the other for so long.
-    pub(crate) fn put_for(&mut self, script: &mut Script, hosts: &[HostIndex], time: Duration) {
+    /// Puts at one node that serves after the other for so long.
+    pub(crate) fn put_for(&mut self, script: &mut Script, time: Duration) {
         let until = script.elapsed() + time;
-        let mut turn = 0;
         while script.elapsed() < until {
-            self.put(script, hosts[turn % hosts.len()]);
-            turn += 1;
+            let serving = script.serving();
+            self.put(script, serving[self.puts % serving.len()]);
         }
     }
 

@@ -142,8 +142,8 @@ impl Node {
             MetaTag::ReportsFrom(node, number) => self.reports_stored(node, number, stored),
             MetaTag::Members => self.members_saved(stored),
             MetaTag::Register(id, number) => self.register_stored(id, number, stored),
-            MetaTag::WantedLayout => self.wanted_layout_stored(stored),
-            MetaTag::Wiped(id) => self.partition_wiped(id, stored),
+            MetaTag::WantedLayout(number) => self.wanted_layout_stored(number, stored),
+            MetaTag::Wiped(id, moves) => self.partition_wiped(id, moves, stored),
             // Unconfirmed settings are told as such when the deadline passes.
             MetaTag::BucketSet(_) | MetaTag::BucketsFrom(..) | MetaTag::Nobody => {}
         }

@@ -10,7 +10,7 @@ use dynamo_membership::{
 use dynamo_messages::{
     ClusterChange, Failure, Invalid, LinkView, PlanView, PlannedNodeView, Reply,
 };
-use dynamo_register::{Register, Request};
+use dynamo_register::{Register, Request, Stage};
 use dynamo_ring::{Layout, Preview, ReplicaSet, RingMember};
 use dynamo_types::{NodeId, PartitionId};
 
@@ -18,6 +18,8 @@ use super::operations::Origin;
 use super::{Node, invalid};
 use crate::effect::Lane;
 
+/// Other operators' commits wait for the disk.
+const TOO_MANY_COMMITS: Failure = Failure::Overloaded { retry_after_ms: 1_000 };
 /// What a node fetches in a second while it serves, about: for the time that a plan says it takes.
 const BYTES_PER_SECOND: u64 = 20 << 20;
 
@@ -43,6 +45,9 @@ impl Node {
             let detail = "the cluster is not as it was when this plan was made: plan again";
             return self.fail(origin, invalid(Invalid::Change, detail.to_string()));
         }
+        if !self.has_room_for_commit() {
+            return self.fail(origin, TOO_MANY_COMMITS);
+        }
         view.committed = true;
         let sets = planned.plan.layout.iter().map(|(_, set)| *set).collect();
         self.decide_members(planned.members);
@@ -51,6 +56,9 @@ impl Node {
     }
 
     pub(super) fn cancel_requested(&mut self, origin: Origin) {
+        if !self.has_room_for_commit() {
+            return self.fail(origin, TOO_MANY_COMMITS);
+        }
         let count = self.registers.count();
         let undecided = |id: &PartitionId| {
             let register = self.registers.register(*id);
@@ -186,6 +194,9 @@ impl Node {
         if !commit {
             return self.answer(origin, Reply::Plan(view));
         }
+        if !self.has_room_for_commit() {
+            return self.fail(origin, TOO_MANY_COMMITS);
+        }
         let sets: Vec<ReplicaSet> = planned.plan.layout.iter().map(|(_, set)| *set).collect();
         self.decide_members(planned.members);
         for id in stuck {
@@ -198,8 +209,12 @@ impl Node {
     /// Whether a majority of those that decide about a partition is given up.
     fn lacks_majority(&self, id: PartitionId, gone: &BTreeSet<NodeId>) -> bool {
         let register = self.registers.register(id);
-        let left = register.settled_set().iter().filter(|node| !gone.contains(node)).count();
-        left < register.majority()
+        let lacks = |set: ReplicaSet| {
+            set.iter().filter(|node| !gone.contains(node)).count() < register.majority()
+        };
+        // Until it is committed, a majority of those that decided has to know of it.
+        let is_decided = register.stage() == Some(Stage::Decided);
+        lacks(register.settled_set()) || is_decided && lacks(register.current)
     }
 
     /// Members that hold copies, or shall.

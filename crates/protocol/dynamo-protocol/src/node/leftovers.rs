@@ -8,6 +8,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -56,21 +57,36 @@ impl Node {
         }
         let handed_over: Vec<PartitionId> = self.moves.handed_over.iter().copied().collect();
         for id in handed_over {
-            if self.replica.leftovers().contains(&id) {
+            if self.replica.leftovers().contains(&id) && self.is_all_stored(id) {
                 self.replica.wipe(id);
             }
         }
+        // In turn, so that one that nobody can take now holds up no other.
         let handed_over = &self.moves.handed_over;
-        let next = self.replica.leftovers().iter().find(|id| !handed_over.contains(id)).copied();
+        let waits = |id: &&PartitionId| !handed_over.contains(id) && self.is_all_stored(**id);
+        let left = self.replica.leftovers();
+        let behind = (Bound::Excluded(self.moves.swept_last), Bound::Unbounded);
+        let next = left.range(behind).find(waits).or_else(|| left.iter().find(waits)).copied();
         if let Some(id) = next {
-            self.offer_page(id, None);
+            self.moves.swept_last = id;
+            self.moves.sweeps += 1;
+            let behind = self.moves.swept.get(&id).cloned();
+            self.offer_page(id, behind);
         }
+    }
+
+    /// Whether the register that this node is outside by is synced, and all that was written under earlier
+    /// ones: only then does a scan see everything, and a crash not bring the old register back.
+    fn is_all_stored(&self, id: PartitionId) -> bool {
+        self.registers.is_synced(id) && self.replica.is_at_rest(id)
     }
 
     fn offer_page(&mut self, id: PartitionId, behind: Option<Bytes>) {
         self.sweep = None;
-        let holders = self.registers.holders(id);
-        let Some(target) = self.ranked(holders.into_iter()).first().copied() else { return };
+        // Joiners wait with what is delayed. Another one each time: one may be full or incomplete.
+        let members = self.ranked(self.registers.read_set(id).iter());
+        let place = self.moves.sweeps % members.len().max(1);
+        let Some(target) = members.get(place).copied() else { return };
         let (first, to) = rows::partition_range(self.registers.count(), id);
         let from = behind.map_or(first, |row| {
             let mut behind = Vec::with_capacity(row.len() + 1);
@@ -155,7 +171,7 @@ impl Node {
             sweep.since = self.now.monotonic;
             self.go_on_with_sweep();
         } else {
-            // From the beginning, a little later.
+            // This page again, a little later.
             self.sweep = None;
         }
         true
@@ -168,15 +184,19 @@ impl Node {
             return;
         }
         if sweep.is_last {
+            self.moves.swept.remove(&id);
             self.replica.wipe(id);
         } else {
+            if let Some(reached) = &sweep.reached {
+                self.moves.swept.insert(id, reached.clone());
+            }
             self.offer_page(id, sweep.reached);
         }
     }
 
     /// The rows of a partition are gone, or could not be removed.
-    pub(super) fn partition_wiped(&mut self, id: PartitionId, stored: bool) {
-        self.replica.wiped(id, stored);
+    pub(super) fn partition_wiped(&mut self, id: PartitionId, moves: u64, stored: bool) {
+        self.replica.wiped(id, moves, stored);
         if stored {
             self.counters.copies_wiped += 1;
             self.moves.handed_over.remove(&id);

@@ -12,6 +12,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
 use dynamo_membership::{GossipEvent, MemberStatus, WantedLayout};
 use dynamo_messages::{PeerMessage, Reply};
 use dynamo_register::{Answer, Driver, DriverEffect, Goal, Register, Stage};
@@ -31,6 +32,8 @@ use crate::rows;
 /// Moves that this node drives at once and that are not decided: each joiner of them is in an exchange or
 /// two, of which a node has 32 under way at most.
 const MOVES_DRIVEN_MAX: usize = 16;
+/// How long a move may stand still until the next node of its sets drives it too, in intervals.
+const TAKEOVER_INTERVALS: u32 = 10;
 /// A move that has not gone on for this long may be forced: usual ones take a step within a second, and
 /// the data of one partition is fetched within this time on any disk.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -43,8 +46,10 @@ pub(super) struct Moves {
     pub(super) wanted: Option<WantedLayout>,
     /// The row on disk may be another one.
     wanted_is_unsaved: bool,
-    /// Commits of this node that are told once the disk has them.
-    commits: Vec<(Origin, Reply)>,
+    /// Stores of it that were asked for.
+    wanted_stores: u64,
+    /// Commits of this node that are told once the disk has them: with which store.
+    commits: Vec<(u64, Origin, Reply)>,
     drivers: BTreeMap<PartitionId, Driver>,
     /// Registers that have changed and that nobody was told of.
     pub(super) changed: BTreeSet<PartitionId>,
@@ -58,6 +63,11 @@ pub(super) struct Moves {
     handed_to: BTreeMap<PartitionId, BTreeSet<NodeId>>,
     /// Partitions that were handed over to all new members: nothing of them need be offered.
     pub(super) handed_over: BTreeSet<PartitionId>,
+    /// Left-over records that were taken: up to which row, for partitions that are not done.
+    pub(super) swept: BTreeMap<PartitionId, Bytes>,
+    /// The partition that was tried last, and how often one was.
+    pub(super) swept_last: PartitionId,
+    pub(super) sweeps: usize,
     /// When the register of each partition that is not settled was last seen to change.
     changed_at: BTreeMap<PartitionId, Instant>,
     started: Instant,
@@ -82,6 +92,7 @@ impl Moves {
         Self {
             wanted,
             wanted_is_unsaved: false,
+            wanted_stores: 0,
             commits: Vec::new(),
             drivers: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -90,6 +101,9 @@ impl Moves {
             has_everything_of: BTreeMap::new(),
             handed_to: BTreeMap::new(),
             handed_over: BTreeSet::new(),
+            swept: BTreeMap::new(),
+            swept_last: PartitionId(0),
+            sweeps: 0,
             changed_at: BTreeMap::new(),
             started: now,
             at: now + config.timing.move_interval,
@@ -106,15 +120,11 @@ impl Node {
 
     /// Operators want another layout. Told to all, and to the operator once it is synced here.
     pub(super) fn want_layout(&mut self, wanted: WantedLayout, told: Option<(Origin, Reply)>) {
-        if let Some((origin, reply)) = told {
-            if self.moves.commits.len() >= COMMITS_MAX {
-                let failure = dynamo_messages::Failure::Overloaded { retry_after_ms: 1_000 };
-                return self.fail(origin, failure);
-            }
-            self.moves.commits.push((origin, reply));
-        }
         self.moves.wanted = Some(wanted);
         self.save_wanted_layout();
+        if let Some((origin, reply)) = told {
+            self.moves.commits.push((self.moves.wanted_stores, origin, reply));
+        }
         for node in self.connected_members() {
             self.send_wanted_layout(node);
         }
@@ -126,12 +136,23 @@ impl Node {
         self.moves.wanted_is_unsaved = false;
         let (column, key) = (Column::Meta, rows::wanted_layout_key());
         let row = StoreWrite::Put { column, key, value: wanted.encode() };
-        self.replica.store_meta(Vec::from([row]), MetaTag::WantedLayout);
+        self.moves.wanted_stores += 1;
+        let tag = MetaTag::WantedLayout(self.moves.wanted_stores);
+        self.replica.store_meta(Vec::from([row]), tag);
     }
 
-    pub(super) fn wanted_layout_stored(&mut self, stored: bool) {
+    /// Whether there is room for a commit; else the operator comes again, and nothing is changed.
+    pub(super) fn has_room_for_commit(&self) -> bool {
+        self.moves.commits.len() < COMMITS_MAX
+    }
+
+    pub(super) fn wanted_layout_stored(&mut self, number: u64, stored: bool) {
         self.moves.wanted_is_unsaved |= !stored;
-        for (origin, reply) in core::mem::take(&mut self.moves.commits) {
+        let commits = core::mem::take(&mut self.moves.commits);
+        let (ended, others): (Vec<_>, Vec<_>) =
+            commits.into_iter().partition(|(store, ..)| *store == number);
+        self.moves.commits = others;
+        for (_, origin, reply) in ended {
             if stored {
                 self.answer(origin, reply);
             } else {
@@ -192,8 +213,9 @@ impl Node {
     /// Whether a partition should be elsewhere and nothing has come of it for long: it may be that a member
     /// that is up has forgotten what it promised, and too few others are left.
     pub(super) fn is_stuck(&self, id: PartitionId) -> bool {
-        let since = self.moves.changed_at.get(&id).copied().unwrap_or(self.moves.started);
-        !self.is_settled(id) && self.now.monotonic.saturating_since(since) >= STUCK_AFTER
+        let waited = self.now.monotonic.saturating_since(self.unchanged_since(id));
+        let forgot = !self.registers.takes_part(id);
+        (!self.is_settled(id) || forgot) && waited >= STUCK_AFTER
     }
 
     // Driving.
@@ -207,6 +229,7 @@ impl Node {
         if self.is_stopped() {
             return;
         }
+        self.replica.checkpoint_incomplete();
         for id in core::mem::take(&mut self.moves.unsaved) {
             self.registers.acceptor(id).store_again();
             self.replica.mark_leftover(id);
@@ -312,7 +335,19 @@ impl Node {
         let up = |node: &NodeId| {
             self.is_healthy(*node) && (*node != here || self.registers.takes_part(id))
         };
-        forgot || register.everyone().into_iter().find(up) == Some(here)
+        let everyone = register.everyone();
+        // Should the first one not get on, the others try in turn: it may reach others than this node does.
+        let place = everyone.iter().position(|node| *node == here);
+        let patience = self.config.timing.move_interval * TAKEOVER_INTERVALS;
+        let waited = self.now.monotonic.saturating_since(self.unchanged_since(id));
+        let takes_over = place
+            .and_then(|place| u32::try_from(place).ok())
+            .is_some_and(|place| place > 0 && waited >= patience * place);
+        forgot || takes_over || everyone.into_iter().find(up) == Some(here)
+    }
+
+    fn unchanged_since(&self, id: PartitionId) -> Instant {
+        self.moves.changed_at.get(&id).copied().unwrap_or(self.moves.started)
     }
 
     fn step(&mut self, id: PartitionId, goal: Goal) {
@@ -424,6 +459,11 @@ impl Node {
         self.tell_progress(id);
     }
 
+    /// This node's copy may lack something: what it told about its part in a move does not hold any more.
+    pub(super) fn lost_everything_of(&mut self, id: PartitionId) {
+        self.moves.has_everything_of.remove(&id);
+    }
+
     /// What this node has done of a move: sources and leavers whose everything it has.
     fn progress(&self, id: PartitionId) -> Option<(RegisterTag, Vec<NodeId>, Vec<NodeId>)> {
         let tag = self.registers.tag(id);
@@ -501,6 +541,7 @@ impl Node {
             return;
         }
         self.moves.has_everything_of.remove(&id);
+        self.moves.swept.remove(&id);
         let handed_to = self.moves.handed_to.remove(&id).unwrap_or_default();
         let here = self.config.node;
         if *after == before.cleaned()
@@ -536,7 +577,9 @@ impl Node {
             MemberStatus::Leaving => {
                 self.hand_over_all_hints();
                 let free = !count.partitions().any(|id| self.registers.is_involved(id, here));
-                let empty = self.replica.leftovers().is_empty() && self.hints().next().is_none();
+                let empty = self.replica.leftovers().is_empty()
+                    && self.replica.hints_are_at_rest()
+                    && self.hints().next().is_none();
                 // Else it would go before what it shall hand over has been decided.
                 let wanted = self.moves.wanted.as_ref().is_some_and(|wanted| {
                     let sets = wanted.sets.iter().flatten();

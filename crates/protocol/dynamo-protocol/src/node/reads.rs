@@ -59,6 +59,7 @@ pub(super) struct PendingScan {
     asker: Asker,
     operation: OperationId,
     partition: PartitionId,
+    register: RegisterTag,
     bucket: Bucket,
     prefix: Bytes,
     limit: u32,
@@ -298,6 +299,7 @@ impl Node {
                 asker,
                 operation: scan.operation,
                 partition: scan.partition,
+                register: scan.register,
                 bucket: scan.bucket,
                 prefix: scan.prefix,
                 limit: scan.limit,
@@ -353,7 +355,11 @@ impl Node {
             operation: scan.operation,
             keys,
             reached,
-            complete: !failed && !stuck && self.replica.is_complete(scan.partition),
+            complete: !failed
+                && !stuck
+                && self.registers.tag(scan.partition) == scan.register
+                && self.registers.takes_part(scan.partition)
+                && self.replica.is_complete(scan.partition),
         };
         match scan.asker {
             Asker::Here => {

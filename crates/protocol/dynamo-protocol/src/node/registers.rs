@@ -150,11 +150,16 @@ impl Node {
             return;
         }
         let old = before.everyone();
-        self.renew_standing(id);
+        // A force counts on nodes that it brings in as little as on joiners: only who held the partition in
+        // the epoch before has a copy that counts.
+        let here = self.config.node;
+        let held = before.cleaned().epoch.number.saturating_add(1) >= after.epoch.number
+            && before.settled_set().contains(here);
+        let is_forced = before.epoch.force != after.epoch.force;
+        self.set_standing(id, is_forced && !held);
         self.fallback_orders.remove(&id);
         self.repair_event(AntiEntropyEvent::RegisterChanged { partition: id });
         let new = after.everyone();
-        let here = self.config.node;
         self.moves.reshare.extend(old.iter().chain(&new).filter(|node| **node != here));
         // Who shares the partition with this node from now on has not said by what it knows it.
         for node in new.into_iter().filter(|node| *node != here && !old.contains(node)) {
@@ -166,7 +171,12 @@ impl Node {
 
     /// The replica learns how this node stands to a partition now.
     pub(super) fn renew_standing(&mut self, id: PartitionId) {
-        let standing = self.registers.standing(id, |node| self.is_removed(node));
+        self.set_standing(id, false);
+    }
+
+    fn set_standing(&mut self, id: PartitionId, begins_anew: bool) {
+        let mut standing = self.registers.standing(id, |node| self.is_removed(node));
+        standing.begins_anew = begins_anew;
         self.replica.set_standing(id, standing, &mut self.counters);
         if self.registers.is_synced(id) {
             self.replica.standing_synced(id);

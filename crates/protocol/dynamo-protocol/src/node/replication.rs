@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use dynamo_coordination::put::{
     Copy, Placement, PutAcknowledgements, PutEffect, PutEvent, PutPlan,
 };
+use dynamo_membership::MemberStatus;
 use dynamo_messages::{
     Failure, HintFor, OperationId, PeerMessage, Receipt, ReplicaWrite, ReplicaWriteReply, Reply,
     WriteOutcome,
@@ -330,11 +331,18 @@ impl Node {
             return;
         }
         let here = self.config.node;
+        let status = self.members().get(here).map(|member| member.status);
+        // One that is on its way out gets rid of hints.
+        let keeps_hints = status < Some(MemberStatus::Leaving);
         let is_holder = self.registers.is_holder(partition, here);
         let place = match write.hint {
             // What is delayed is taken by whoever still has a part in the partition.
             None if is_holder => Some(Place::Own),
-            Some(hint) if !is_holder && self.registers.is_holder(partition, hint.intended) => {
+            Some(hint)
+                if keeps_hints
+                    && !is_holder
+                    && self.registers.is_holder(partition, hint.intended) =>
+            {
                 Some(Place::Hint(hint.intended))
             }
             None | Some(_) => None,

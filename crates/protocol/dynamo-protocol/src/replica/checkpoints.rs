@@ -65,6 +65,16 @@ impl Replica {
         }
     }
 
+    /// Checkpoints once more what is incomplete and was refused by the disk.
+    pub(crate) fn checkpoint_incomplete(&mut self) {
+        let own = self.own_partitions.iter().copied();
+        let changed = |id: &PartitionId| {
+            self.partitions.get(*id).is_some_and(|p| p.changed && !p.is_complete())
+        };
+        let again: Vec<PartitionId> = own.filter(changed).collect();
+        self.checkpoint_now.extend(again);
+    }
+
     fn checkpoint_partition(&mut self, id: PartitionId) {
         // Batches under way are not in memory's state yet: their journal rows stay needed.
         let under_way = self.in_flight.iter().find_map(|store| store.journal_row);

@@ -31,8 +31,12 @@ pub(super) struct Partition {
     pub(super) role: Role,
     /// Whether it remembers what it promised.
     pub(super) takes_part: bool,
+    /// Whether puts need this node.
+    pub(super) holds: bool,
     /// The other members, and joiners, if this node is one.
     pub(super) others: Vec<NodeId>,
+    /// The other members.
+    pub(super) members: Vec<NodeId>,
     /// The last synced checkpoint of this process: what is reported (protocol rule 5).
     pub(super) durable: Option<Durable>,
     /// The last reports of the other members: their dots as far as they are synced here.
@@ -165,7 +169,8 @@ impl Partition {
             Role::Joiner { sources, needed } => {
                 (sources.iter().copied().collect(), sources.len().saturating_sub(*needed))
             }
-            Role::Outside | Role::Member => (self.others.iter().copied().collect(), 0),
+            // Joiners have nothing that its members have not.
+            Role::Outside | Role::Member => (self.members.iter().copied().collect(), 0),
         };
         self.incomplete = Some(Incomplete {
             waiting,
@@ -294,7 +299,9 @@ impl Partitions {
             tag_is_synced: false,
             role: Role::Outside,
             takes_part: true,
+            holds: true,
             others: Vec::new(),
+            members: Vec::new(),
             durable: None,
             reports: BTreeMap::new(),
             adopted: Vec::new(),

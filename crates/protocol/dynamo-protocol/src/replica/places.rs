@@ -44,7 +44,13 @@ pub(crate) struct Standing {
     pub(crate) tag: RegisterTag,
     /// The other nodes of either set that were not removed.
     pub(crate) others: Vec<NodeId>,
+    /// Those of them that hold the partition: joiners do not, before it is decided.
+    pub(crate) members: Vec<NodeId>,
     pub(crate) role: Role,
+    /// Whether the node is one that puts need: who only has to hand over takes nothing any more.
+    pub(crate) holds: bool,
+    /// Whether the node may have been outside since it was last told: its copy does not count then.
+    pub(crate) begins_anew: bool,
     /// Whether the node remembers what it promised, and has it synced.
     pub(crate) takes_part: bool,
 }
@@ -63,9 +69,14 @@ impl Replica {
             return;
         }
         let partition = self.partitions.get_mut(id);
-        let Standing { tag, others, role, takes_part } = standing;
+        let Standing { tag, others, members, role, holds, begins_anew, takes_part } = standing;
         partition.takes_part = takes_part;
-        if partition.tag != Some(tag) {
+        partition.holds = holds;
+        let is_new = partition.tag != Some(tag);
+        // A joiner under another ballot may have been outside in between, and then others have collected
+        // without it (history 20).
+        let begins_anew = begins_anew || is_new && matches!(role, Role::Joiner { .. });
+        if is_new {
             partition.tag = Some(tag);
             partition.tag_is_synced = false;
             for report in partition.reports.values_mut() {
@@ -75,6 +86,7 @@ impl Replica {
         partition.reports.retain(|member, _| others.contains(member));
         partition.met.retain(|member, _| others.contains(member));
         partition.others = others;
+        partition.members = members;
         if partition.role != role {
             // Nothing of what was written in another role may be claimed by an interval of this one.
             partition.mint.raise_floor();
@@ -83,10 +95,11 @@ impl Replica {
         match (was_own, is_own) {
             (false, true) => self.begin_joining(id, counters),
             (true, false) => self.become_outside(id),
+            (true, true) if begins_anew => self.become_incomplete(id, counters),
             _ => {
                 let partition = self.partitions.get_mut(id);
-                let others = partition.others.clone();
-                if partition.none_awaited_but(&others) {
+                let members = partition.members.clone();
+                if partition.none_awaited_but(&members) {
                     self.became_complete(id);
                 }
                 self.partitions.get_mut(id).renew_cut();
@@ -120,8 +133,18 @@ impl Replica {
             return false;
         }
         let Some(partition) = self.partitions.get(id) else { return true };
-        !self.own_partitions.contains(&id)
-            || register.is_some_and(|register| partition.tag != Some(register))
+        let is_other = match register {
+            Some(register) => partition.tag != Some(register),
+            // What is delayed belongs to those that hold the partition from now on.
+            None => !partition.holds,
+        };
+        !self.own_partitions.contains(&id) || is_other
+    }
+
+    /// Whether a delayed message has to wait: what an incomplete copy takes in while it exchanges may be
+    /// something that the others have collected, and neither side would look at it (protocol rule 4).
+    pub(super) fn defers_delayed(&self, id: PartitionId, place: Place) -> bool {
+        place == Place::Own && !self.partitions.get(id).is_none_or(Partition::is_complete)
     }
 
     /// Whether the node remembers what it promised of a partition.
@@ -183,6 +206,11 @@ impl Replica {
         &self.leftovers
     }
 
+    /// Whether no store of a partition's records is under way.
+    pub(crate) fn is_at_rest(&self, id: PartitionId) -> bool {
+        self.partitions.get(id).is_none_or(|partition| partition.in_flight == 0)
+    }
+
     /// Removes all rows of a partition that this node is outside of, once no store of them is under way.
     /// Whether it did.
     pub(crate) fn wipe(&mut self, id: PartitionId) -> bool {
@@ -190,6 +218,11 @@ impl Replica {
         if self.own_partitions.contains(&id) || !at_rest || self.stopped {
             return false;
         }
+        // Until it has ended no scan of these rows says anything.
+        let partition = self.partitions.get_mut(id);
+        partition.in_flight += 1;
+        partition.moves += 1;
+        let moves = partition.moves;
         let (from, to) = rows::partition_range(self.partitions.count, id);
         let to = to.unwrap_or_else(rows::behind_all_objects);
         let (column, meta) = (Column::Objects, Column::Meta);
@@ -200,13 +233,18 @@ impl Replica {
             StoreWrite::Delete { column: meta, key: rows::checkpoint_key(id) },
             StoreWrite::Delete { column: meta, key: rows::leftover_key(id) },
         ]);
-        self.store_meta(writes, MetaTag::Wiped(id));
+        self.store_meta(writes, MetaTag::Wiped(id, moves));
         true
     }
 
     /// The rows of a partition are gone, or could not be removed.
-    pub(crate) fn wiped(&mut self, id: PartitionId, stored: bool) {
-        if !stored || self.own_partitions.contains(&id) {
+    pub(crate) fn wiped(&mut self, id: PartitionId, moves: u64, stored: bool) {
+        let partition = self.partitions.get_mut(id);
+        partition.in_flight -= 1;
+        // It may have become a member again meanwhile, and stored something.
+        let is_same = partition.moves == moves;
+        partition.moves += 1;
+        if !stored || !is_same || self.own_partitions.contains(&id) {
             return;
         }
         self.leftovers.remove(&id);
@@ -225,7 +263,12 @@ impl Replica {
     ) {
         let partition = self.partitions.get_mut(id);
         if losses == partition.losses && partition.counts_as_source(with, from_incomplete) {
-            self.effects.push_back(ReplicaEffect::HasEverythingOf { partition: id, member: with });
+            let tag = partition.tag;
+            self.effects.push_back(ReplicaEffect::HasEverythingOf {
+                partition: id,
+                member: with,
+                tag,
+            });
         }
         let partition = self.partitions.get_mut(id);
         if partition.exchanged(with, clock, from_incomplete, losses) {

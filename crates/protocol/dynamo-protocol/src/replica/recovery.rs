@@ -59,6 +59,12 @@ impl Replica {
             self.unrecorded.extend(own.iter().copied());
             incomplete.extend(own);
         }
+        // What a joiner has exchanged is known to its process alone.
+        let joins = |id: &PartitionId| {
+            let partition = self.partitions.get(*id);
+            partition.is_some_and(|p| matches!(p.role, super::Role::Joiner { .. }))
+        };
+        incomplete.extend(self.own_partitions.iter().copied().filter(joins));
         for id in incomplete {
             self.become_incomplete(id, counters);
         }

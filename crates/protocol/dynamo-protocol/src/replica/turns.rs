@@ -488,8 +488,13 @@ impl Replica {
     ) {
         let At { now, partition, position, place } = at;
         // What counts under a register needs a node that knows what it promised.
-        let unsure = job.register.is_some() && !self.takes_part(partition, place);
-        let outcome = if self.is_stale(partition, place, job.register) {
+        let unsure = match (job.register, &job.state_of) {
+            (Some(_), _) => !self.takes_part(partition, place),
+            (None, None) => self.defers_delayed(partition, place),
+            (None, Some(_)) => false,
+        };
+        let is_state = job.state_of.is_some() && self.own_partitions.contains(&partition);
+        let outcome = if !is_state && self.is_stale(partition, place, job.register) {
             Some(WriteOutcome::Stale)
         } else if unsure || job.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
             Some(WriteOutcome::Overloaded)
