@@ -68,7 +68,7 @@ pub struct Driver {
     exchanged: BTreeSet<(NodeId, NodeId)>,
     /// (leaver, member of the next set): N * N at most.
     compared: BTreeSet<(NodeId, NodeId)>,
-    /// Leavers that will not compare any more: N at most.
+    /// Nodes that nobody waits for any more: those of both sets at most.
     given_up: BTreeSet<NodeId>,
     /// At most four for each node of both sets, if it is emptied after each call.
     effects: VecDeque<DriverEffect>,
@@ -201,11 +201,12 @@ impl Driver {
         }
     }
 
-    /// The members say that a leaver is removed: nobody waits for what it has. Should it return, it
-    /// offers that as a former owner does (protocol rule 8).
-    pub fn give_up(&mut self, leaver: NodeId) {
-        if self.known.leavers().contains(&leaver) {
-            self.given_up.insert(leaver);
+    /// The members say that a node is removed: nobody waits for what it has as a leaver, nor for what it gets
+    /// as a joiner. It is a joiner still if somebody voted for its set, which then has to be decided before
+    /// another one can take its place; it never answers a read. Should it return as a leaver, it offers
+    /// what it has as a former owner does (protocol rule 8).
+    pub fn give_up(&mut self, node: NodeId) {
+        if self.known.everyone().contains(&node) && self.given_up.insert(node) {
             self.climb();
         }
     }
@@ -235,7 +236,7 @@ impl Driver {
         let awaited = leavers.filter(|leaver| !self.given_up.contains(leaver));
         awaited
             .flat_map(|leaver| movement.next.iter().map(move |member| (leaver, member)))
-            .filter(|pair| !self.compared.contains(pair))
+            .filter(|pair| !self.compared.contains(pair) && !self.given_up.contains(&pair.1))
             .collect()
     }
 
@@ -348,6 +349,9 @@ impl Driver {
     }
 
     fn has_joined(&self, joiner: NodeId) -> bool {
+        if self.given_up.contains(&joiner) {
+            return true;
+        }
         let sources = self.exchanged.iter().filter(|(who, _)| *who == joiner).count();
         let enough =
             if planted(PlantedBug::JoinsFromOneSource) { 1 } else { self.known.majority() };

@@ -398,11 +398,11 @@ impl Node {
         }
     }
 
-    /// Nobody waits for what a removed leaver has.
+    /// Nobody waits for what a removed node has or gets.
     fn give_up_removed(&mut self, id: PartitionId) {
         let Some(driver) = self.moves.drivers.get(&id) else { return };
         let removed: Vec<NodeId> =
-            driver.known().leavers().into_iter().filter(|node| self.is_removed(*node)).collect();
+            driver.known().everyone().into_iter().filter(|node| self.is_removed(*node)).collect();
         if let Some(driver) = self.moves.drivers.get_mut(&id) {
             for node in removed {
                 driver.give_up(node);
