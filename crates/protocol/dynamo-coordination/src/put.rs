@@ -362,6 +362,9 @@ impl PutAcknowledgements {
     /// How many of these members are in the set that has fewest of them.
     fn least_of_sets(&self, members: &BTreeSet<NodeId>) -> usize {
         let in_set = |set: &ReplicaSet| set.iter().filter(|node| members.contains(node)).count();
+        if planted(PlantedBug::SetsCountTogether) {
+            return members.len();
+        }
         self.sets.iter().map(in_set).min().unwrap_or(0)
     }
 

@@ -7,6 +7,8 @@ mod elastic;
 mod elastic_faults;
 #[cfg(not(planted_bugs))]
 mod elastic_histories;
+#[cfg(not(planted_bugs))]
+mod elastic_members;
 #[cfg(planted_bugs)]
 mod planted_bugs;
 #[cfg(not(planted_bugs))]

@@ -13,6 +13,7 @@ use dynamo_repair::hinted_handoff::{
     DeliveryId, HandoffEffect, HandoffEvent, HintRow, HintedHandoff,
 };
 use dynamo_types::limits::TIMEOUT_MS_MAX;
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Durability, NodeId, ObjectName, Position};
 use dynamo_versioning::Record;
 
@@ -183,7 +184,7 @@ impl Node {
         let here = self.members().get(self.config.node).map(|member| member.status);
         // A leaver waits for nobody (history 24).
         let leaves = here == Some(MemberStatus::Leaving);
-        if is_holder && !leaves {
+        if (is_holder || planted(PlantedBug::HintsWaitForFormerMembers)) && !leaves {
             return None;
         }
         let holders = self.registers.holders(partition);

@@ -14,6 +14,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use dynamo_messages::{OperationId, PeerMessage, ReplicaWrite, WriteOutcome};
 use dynamo_types::limits::TIMEOUT_MS_MAX;
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Durability, Instant, NodeId, PartitionId};
 use dynamo_versioning::StoredRecord;
 
@@ -126,7 +127,7 @@ impl Node {
         sweep.scan = None;
         sweep.is_last = end;
         sweep.reached = rows.last().map(|row| row.key.clone());
-        for row in rows {
+        for row in rows.iter().filter(|_| !planted(PlantedBug::LeftoversNotOffered)) {
             let name = rows::parse_object_key(&row.key).map(|(_, name)| name);
             let stored = row.value.as_ref().and_then(|value| StoredRecord::decode(value).ok());
             let (Some(name), Some(stored)) = (name, stored) else {

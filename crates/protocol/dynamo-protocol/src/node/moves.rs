@@ -19,6 +19,7 @@ use dynamo_register::{Answer, Driver, DriverEffect, Goal, Register, Stage};
 use dynamo_repair::anti_entropy::AntiEntropyEvent;
 use dynamo_repair::hinted_handoff::HandoffEvent;
 use dynamo_ring::{Layout, RingMember, rebalance};
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, NodeId, PartitionId, RegisterTag};
 
 use super::Node;
@@ -434,7 +435,7 @@ impl Node {
 
     /// Asks for the exchanges that a move waits for.
     pub(super) fn exchange_for_move(&mut self, id: PartitionId) {
-        if !self.registers.is_synced(id) {
+        if !self.registers.is_synced(id) && !planted(PlantedBug::ExchangesBeforeSync) {
             return;
         }
         let mut awaited = self.awaited(id);
@@ -446,7 +447,8 @@ impl Node {
 
     /// Everything that another node of the partition had is here.
     pub(super) fn has_everything_of(&mut self, id: PartitionId, member: NodeId) {
-        if !self.awaited(id).contains(&member) {
+        let awaited = self.awaited(id);
+        if !awaited.contains(&member) {
             return;
         }
         let tag = self.registers.tag(id);
@@ -456,6 +458,9 @@ impl Node {
             (*under, *of) = (tag, BTreeSet::new());
         }
         of.insert(member);
+        if planted(PlantedBug::JoinerCompleteAtOnce) {
+            of.extend(awaited);
+        }
         self.tell_progress(id);
     }
 
@@ -546,7 +551,8 @@ impl Node {
         let here = self.config.node;
         if *after == before.cleaned()
             && !after.everyone().contains(&here)
-            && after.current.iter().all(|node| handed_to.contains(&node))
+            && (after.current.iter().all(|node| handed_to.contains(&node))
+                || planted(PlantedBug::LeaverWipedAfterOne))
         {
             self.moves.handed_over.insert(id);
         } else {

@@ -8,6 +8,7 @@ use dynamo_messages::{
     KnownRequest, OperationId, PeerMessage, PiecePlace, ReadOutcome, ReplicaRead, ReplicaReadReply,
     ReplicaScan, ReplicaScanReply, ScannedKey,
 };
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{
     Bucket, Instant, NodeId, ObjectName, PartitionId, Position, RegisterTag, RequestId,
 };
@@ -104,7 +105,9 @@ impl Node {
         let partition = self.registers.partition_of(Position::of_object(name));
         let intended = self.registers.holders(partition);
         let hints = FoundHints { intended, found: Record::new(), any: false };
-        (!self.registers.is_involved(partition, self.config.node)).then_some(hints)
+        let involved = self.registers.is_involved(partition, self.config.node)
+            || planted(PlantedBug::FormerMemberAnswers);
+        (!involved).then_some(hints)
     }
 
     pub(super) fn replica_read_received(&mut self, from: NodeId, read: ReplicaRead) {
@@ -218,13 +221,16 @@ impl Node {
     fn is_read_stale(&self, read: &PendingRead) -> bool {
         let partition = self.registers.partition_of(Position::of_object(&read.name));
         read.register.is_some_and(|register| register != self.registers.tag(partition))
+            && !planted(PlantedBug::FormerMemberAnswers)
     }
 
     /// Whether this node's word on what is missing counts: its copy is complete, and it knows what it has
     /// promised.
     fn is_complete_for(&self, name: &ObjectName) -> bool {
         let partition = self.registers.partition_of(Position::of_object(name));
+        let is_outside = !self.registers.is_involved(partition, self.config.node);
         self.replica.is_complete(partition) && self.registers.takes_part(partition)
+            || is_outside && planted(PlantedBug::FormerMemberAnswers)
     }
 
     fn tell_outcomes(&mut self, read: PendingRead, outcomes: Vec<ReadOutcome>) {

@@ -12,6 +12,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{NodeId, PartitionId, RegisterTag};
 use dynamo_versioning::{DotClock, DotSet};
 
@@ -75,11 +76,15 @@ impl Replica {
         let is_new = partition.tag != Some(tag);
         // A joiner under another ballot may have been outside in between, and then others have collected
         // without it (history 20).
-        let begins_anew = begins_anew || is_new && matches!(role, Role::Joiner { .. });
+        let begins_anew = begins_anew
+            || is_new
+                && matches!(role, Role::Joiner { .. })
+                && !planted(PlantedBug::JoinerKeepsItsCopy);
         if is_new {
             partition.tag = Some(tag);
             partition.tag_is_synced = false;
-            for report in partition.reports.values_mut() {
+            let outlive = planted(PlantedBug::ReportsOutliveRegister);
+            for report in partition.reports.values_mut().filter(|_| !outlive) {
                 report.dots = DotSet::new();
             }
         }
@@ -134,7 +139,9 @@ impl Replica {
         }
         let Some(partition) = self.partitions.get(id) else { return true };
         let is_other = match register {
-            Some(register) => partition.tag != Some(register),
+            Some(register) => {
+                partition.tag != Some(register) && !planted(PlantedBug::StaleWritesTaken)
+            }
             // What is delayed belongs to those that hold the partition from now on.
             None => !partition.holds,
         };
@@ -144,7 +151,9 @@ impl Replica {
     /// Whether a delayed message has to wait: what an incomplete copy takes in while it exchanges may be
     /// something that the others have collected, and neither side would look at it (protocol rule 4).
     pub(super) fn defers_delayed(&self, id: PartitionId, place: Place) -> bool {
-        place == Place::Own && !self.partitions.get(id).is_none_or(Partition::is_complete)
+        place == Place::Own
+            && !self.partitions.get(id).is_none_or(Partition::is_complete)
+            && !planted(PlantedBug::DelayedIntoIncomplete)
     }
 
     /// Whether the node remembers what it promised of a partition.

@@ -126,7 +126,7 @@ impl Replica {
         member: NodeId,
         dots: DotSet,
     ) {
-        if !self.goes_by(id, register) {
+        if !self.goes_by(id, register) && !planted(PlantedBug::ReportsOutliveRegister) {
             return;
         }
         let partition = self.partitions.get_mut(id);
