@@ -4,10 +4,12 @@
     scripts/drill.py two-down [--keys 1000]    two of five nodes are killed under load and return
     scripts/drill.py wiped [--keys 5000]       a node misses a whole load and returns with an empty disk
     scripts/drill.py deletes [--keys 100000]   keys are deleted while a node is down
+    scripts/drill.py elastic [--kill]          3 nodes become 6 and then 4, under load; see scripts/drills/
 
 Run from the project's root. Each drill makes a cluster of its own in target/drill, on ports 17100 and
 18100 upwards, with `cargo xtask cluster`, prints what it measured and removes the cluster. It ends by
 itself: whatever it waits for has a deadline. Needs nothing but Python's standard library.
+`elastic` starts its nodes by itself, in target/drill-elastic, on ports that are free.
 """
 
 import argparse
@@ -19,6 +21,9 @@ import subprocess
 import sys
 import threading
 import time
+
+sys.dont_write_bytecode = True  # This folder is no place for caches.
+from drills import elastic  # noqa: E402
 
 NODES = 5
 HTTP_BASE = 18100
@@ -271,9 +276,15 @@ DRILLS = {"two-down": (two_down, 1000), "wiped": (wiped, 5000), "deletes": (dele
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("drill", choices=DRILLS)
+    parser.add_argument("drill", choices=[*DRILLS, "elastic"])
     parser.add_argument("--keys", type=int)
+    elastic.add_options(parser)
     options = parser.parse_args()
+    if options.drill == "elastic":
+        if not options.binaries:
+            subprocess.run(["cargo", "build", "--release", "--package", "dynamo-node"], check=True)
+        options.keys = options.keys or 2000
+        sys.exit(elastic.Drill(options).run())
     drill, keys = DRILLS[options.drill]
     ports = ["--quic-base", str(QUIC_BASE), "--http-base", str(HTTP_BASE)]
     xtask("up", "--nodes", str(NODES), *ports)

@@ -172,9 +172,16 @@ impl SeedOptions {
         let faults = if random.chance(50) {
             Vec::new()
         } else {
-            FaultClass::ALL.into_iter().filter(|_| random.chance(450)).collect()
+            let odds = |class: &FaultClass| match class {
+                // These seeds cost twice as much as others.
+                FaultClass::OperatorsChangeMembers => 300,
+                _ => 450,
+            };
+            FaultClass::ALL.into_iter().filter(|class| random.chance(odds(class))).collect()
         };
         let elastic = faults.contains(&FaultClass::OperatorsChangeMembers);
+        // With more of them each step costs more and shows little that five do not.
+        let nodes = if elastic { nodes.min(FOUNDERS_MAX) } else { nodes };
         let spares = if elastic { u8::try_from(random.between(1, 2)).expect("small") } else { 0 };
         Self {
             seed,
@@ -227,6 +234,9 @@ impl SeedOptions {
         }
     }
 }
+
+/// Members at genesis where others may join; N is at most as many.
+const FOUNDERS_MAX: u8 = 5;
 
 fn odds(random: &mut Stream, harsh: bool, most: u64) -> u32 {
     let drawn = if harsh && random.chance(600) { random.magnitude(2, most) } else { 0 };

@@ -31,7 +31,8 @@ struct Entry {
 
 impl Entry {
     fn of(register: Register) -> Self {
-        Self { register, tag: register.tag(), digest: register.digest() }
+        let (tag, digest) = register.tag_and_digest();
+        Self { register, tag, digest }
     }
 }
 

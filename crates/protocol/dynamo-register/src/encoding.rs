@@ -91,6 +91,13 @@ impl Register {
     }
 }
 
+/// The bytes of a register without version and tag: what digests of it are made of.
+pub(crate) fn bytes_of(register: &Register) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    put_register(&mut out, register);
+    out
+}
+
 impl AcceptorState {
     /// The bytes of the row.
     #[must_use]

@@ -111,18 +111,30 @@ impl Register {
     /// and who has not serve the same requests; all else has tags of its own.
     #[must_use]
     pub fn tag(&self) -> RegisterTag {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"dynamo register tag 1");
-        hasher.update(&self.what_it_asks().encode());
-        let hash = hasher.finalize();
-        let digest = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
-        RegisterTag::of_digest(u64::from_be_bytes(*digest))
+        Self::tag_of(self.what_it_asks().digest())
+    }
+
+    /// The tag, from the digest of a register that stands at another stage than *synced*.
+    fn tag_of(digest: u128) -> RegisterTag {
+        let [a, b, c, d, e, f, g, h, ..] = digest.to_be_bytes();
+        RegisterTag::of_digest(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    /// [`tag`](Self::tag) and [`digest`](Self::digest), mostly for the price of one.
+    #[must_use]
+    pub fn tag_and_digest(&self) -> (RegisterTag, u128) {
+        let digest = self.digest();
+        let is_synced = self.stage() == Some(Stage::Synced);
+        (if is_synced { self.tag() } else { Self::tag_of(digest) }, digest)
     }
 
     /// A digest of all of it.
     #[must_use]
     pub fn digest(&self) -> u128 {
-        let hash = blake3::hash(&self.encode());
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"dynamo register digest 1");
+        hasher.update(&crate::encoding::bytes_of(self));
+        let hash = hasher.finalize();
         u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use dynamo_checker::history::HostIndex;
 use dynamo_membership::MemberStatus;
-use dynamo_messages::{Options, Reply};
+use dynamo_messages::{ClusterChange, Options, Reply};
 use dynamo_simulator::script::{Script, join, leave, reweight};
 
 use crate::steps::{
@@ -71,7 +71,7 @@ fn no_read_from_target_before_data() {
         for key in keys.iter().skip(reads % 7).step_by(7) {
             let at = hosts[reads % 5];
             seen.extend(stages(&script, at));
-            for r in [None, Some(1)] {
+            for r in [Some(1), None, Some(3)] {
                 let values = shown(&script.get(at, key, r));
                 assert_eq!(values, Some(Vec::from([value_of(key)])), "{key} at {at}, r={r:?}");
             }
@@ -125,9 +125,9 @@ fn reconfigure_fast() {
         let all = keys("chain", 30);
         let mut chains = Chains::begin(&mut script, hosts[0], &all, Options::default());
         let pause = milliseconds(pause);
-        committed(&script.change(hosts[0], &[join(hosts[4])]));
+        insist(&mut script, hosts[0], &[join(hosts[4])]);
         chains.put_for(&mut script, pause);
-        committed(&script.change(hosts[2], &[reweight(hosts[1], 4)]));
+        insist(&mut script, hosts[2], &[reweight(hosts[1], 4)]);
         chains.put_for(&mut script, pause);
         script.cancel(hosts[3]);
         chains.put_for(&mut script, pause);
@@ -139,12 +139,24 @@ fn reconfigure_fast() {
         chains.put_for(&mut script, pause);
         script.change(hosts[2], &[reweight(hosts[3], 3), reweight(hosts[2], 1)]);
         chains.put_for(&mut script, Duration::from_secs(1));
-        committed(&script.change(hosts[1], &[]));
+        insist(&mut script, hosts[1], &[]);
         script.await_rest(AT_REST);
         chains.all_are_there(&mut script);
         rows_are_where_they_belong(&script, &all);
         assert!(chains.acknowledged > 100, "{} puts", chains.acknowledged);
     }
+}
+
+/// Commits a change. Where the cluster is another one between plan and commit, operators plan again.
+fn insist(script: &mut Script, at: HostIndex, changes: &[ClusterChange]) {
+    let mut reply = script.change(at, changes);
+    for _ in 0..20 {
+        if matches!(reply, Reply::Failed(_)) {
+            script.wait(milliseconds(3));
+            reply = script.change(at, changes);
+        }
+    }
+    committed(&reply);
 }
 
 /// A put that is passed on during a move is coordinated twice, and stands beside itself.

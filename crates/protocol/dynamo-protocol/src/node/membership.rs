@@ -269,6 +269,7 @@ impl Node {
     /// Nobody waits for a removed node: not for its reports, not for what it has, not to hand over what is
     /// kept for it.
     fn member_removed(&mut self, node: NodeId) {
+        self.moves.restless = true;
         let shared: Vec<_> = self.registers.involving(node).collect();
         for id in shared {
             self.renew_standing(id);

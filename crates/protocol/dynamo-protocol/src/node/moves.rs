@@ -45,6 +45,11 @@ const COMMITS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Moves {
     pub(super) wanted: Option<WantedLayout>,
+    /// Its digest and its bytes: asked for with each round of gossip.
+    wanted_digest: u128,
+    wanted_bytes: Bytes,
+    /// Set when something may have to be done about a move; else a round looks at none.
+    pub(super) restless: bool,
     /// The row on disk may be another one.
     wanted_is_unsaved: bool,
     /// Stores of it that were asked for.
@@ -90,8 +95,13 @@ impl Moves {
             counters.meta_rows_damaged += u64::from(read.is_none());
             read
         });
+        let wanted_bytes = wanted.as_ref().map(WantedLayout::encode).unwrap_or_default();
+        let wanted_digest = wanted.as_ref().map_or(0, WantedLayout::digest);
         Self {
             wanted,
+            wanted_digest,
+            wanted_bytes,
+            restless: true,
             wanted_is_unsaved: false,
             wanted_stores: 0,
             commits: Vec::new(),
@@ -114,6 +124,10 @@ impl Moves {
     pub(super) fn poll_timeout(&self) -> Instant {
         self.at
     }
+
+    pub(super) fn wanted_digest(&self) -> u128 {
+        self.wanted_digest
+    }
 }
 
 impl Node {
@@ -121,7 +135,10 @@ impl Node {
 
     /// Operators want another layout. Told to all, and to the operator once it is synced here.
     pub(super) fn want_layout(&mut self, wanted: WantedLayout, told: Option<(Origin, Reply)>) {
+        self.moves.wanted_bytes = wanted.encode();
+        self.moves.wanted_digest = wanted.digest();
         self.moves.wanted = Some(wanted);
+        self.moves.restless = true;
         self.save_wanted_layout();
         if let Some((origin, reply)) = told {
             self.moves.commits.push((self.moves.wanted_stores, origin, reply));
@@ -133,10 +150,13 @@ impl Node {
     }
 
     fn save_wanted_layout(&mut self) {
-        let Some(wanted) = &self.moves.wanted else { return };
+        if self.moves.wanted.is_none() {
+            return;
+        }
         self.moves.wanted_is_unsaved = false;
         let (column, key) = (Column::Meta, rows::wanted_layout_key());
-        let row = StoreWrite::Put { column, key, value: wanted.encode() };
+        let value = self.moves.wanted_bytes.clone();
+        let row = StoreWrite::Put { column, key, value };
         self.moves.wanted_stores += 1;
         let tag = MetaTag::WantedLayout(self.moves.wanted_stores);
         self.replica.store_meta(Vec::from([row]), tag);
@@ -165,13 +185,16 @@ impl Node {
     }
 
     pub(super) fn send_wanted_layout(&mut self, to: NodeId) {
-        if let Some(wanted) = &self.moves.wanted {
-            let bytes = wanted.encode();
+        if self.moves.wanted.is_some() {
+            let bytes = self.moves.wanted_bytes.clone();
             self.send(to, Lane::Background, PeerMessage::WantedLayout { bytes });
         }
     }
 
     pub(super) fn wanted_layout_received(&mut self, bytes: &[u8]) {
+        if bytes == self.moves.wanted_bytes {
+            return;
+        }
         let (count, n) = (self.registers.count(), self.registers.replication());
         match WantedLayout::decode(bytes, count, n) {
             Ok(wanted) => {
@@ -242,12 +265,19 @@ impl Node {
         for id in self.registers.forgotten() {
             self.ask_registers_of(id);
         }
-        self.attend_to_moves();
-        let moving: Vec<PartitionId> =
-            self.registers.count().partitions().filter(|id| self.takes_part_in_move(*id)).collect();
-        for id in moving {
-            self.exchange_for_move(id);
-            self.tell_progress(id);
+        if self.moves.restless {
+            self.attend_to_moves();
+            let count = self.registers.count();
+            let moving: Vec<PartitionId> =
+                count.partitions().filter(|id| self.takes_part_in_move(*id)).collect();
+            for id in &moving {
+                self.exchange_for_move(*id);
+                self.tell_progress(*id);
+            }
+            self.moves.restless = !moving.is_empty()
+                || count
+                    .partitions()
+                    .any(|id| !self.is_settled(id) || !self.registers.takes_part(id));
         }
         self.climb_own_status();
         self.sweep_leftovers();
@@ -545,6 +575,7 @@ impl Node {
         if before.asks_as(after) {
             return;
         }
+        self.moves.restless = true;
         self.moves.has_everything_of.remove(&id);
         self.moves.swept.remove(&id);
         let handed_to = self.moves.handed_to.remove(&id).unwrap_or_default();

@@ -144,6 +144,7 @@ impl Node {
     fn register_changed(&mut self, id: PartitionId, before: &Register) {
         let after = *self.registers.register(id);
         self.counters.registers_changed += 1;
+        self.moves.restless = true;
         self.moves.changed.insert(id);
         self.move_changed(id, before, &after);
         if before.asks_as(&after) {
@@ -192,6 +193,7 @@ impl Node {
 
     /// This node's disk was set back behind what it promised.
     pub(super) fn rolled_back(&mut self, id: PartitionId) {
+        self.moves.restless = true;
         self.registers.acceptor(id).rolled_back();
         self.drive_acceptor(id);
         self.renew_standing(id);
@@ -243,7 +245,7 @@ impl Node {
     // Gossip of registers: digests by groups, once a second with a random member.
 
     pub(super) fn registers_fingerprint(&self) -> u128 {
-        let wanted = self.moves.wanted.as_ref().map_or(0, |wanted| wanted.digest());
+        let wanted = self.moves.wanted_digest();
         self.registers.fingerprint().wrapping_add(wanted.rotate_left(1))
     }
 

@@ -12,8 +12,8 @@ use dynamo_messages::{
     Failure, HintFor, OperationId, PeerMessage, Receipt, ReplicaWrite, ReplicaWriteReply, Reply,
     WriteOutcome,
 };
-use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::limits::TIMEOUT_MS_MAX;
+use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Bucket, Durability, NodeId, Position};
 use dynamo_versioning::{Applied, ClientContext, Record};
 
