@@ -7,6 +7,7 @@ that did not overlap the later one is the newer.
 
 from collections import defaultdict
 
+STORY_LINES = 12  # The last ones of a key.
 ACKED, UNKNOWN, FAILED = "acked", "unknown", "failed"
 
 
@@ -112,7 +113,7 @@ def story(key):
     """The history of a key, for people."""
     first = min(o.began for o in key.writes() + key.gets)
     lines = []
-    for o in sorted(key.writes() + key.gets, key=lambda o: o.began):
+    for o in sorted(key.writes() + key.gets, key=lambda o: o.began)[-STORY_LINES:]:
         lines.append(f"    {o.began - first:9.3f}-{o.ended - first:9.3f} {o.kind:6} {o.id:9} node {o.node} {o.status} "
                      f"{'shows' if o.kind == 'get' else 'replaces'} {list(o.ids)} "
                      f"{f'tries {o.tries} {o.errors}' if o.tries > 1 else ''}{o.problem}")

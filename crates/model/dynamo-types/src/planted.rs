@@ -124,27 +124,19 @@ planted_bugs! {
     /// A node that forgot its votes votes again in the same epoch, once a majority has told it.
     ForgetfulVotesOnceTold = "forgetful_votes_once_told" by RegisterModel,
     /// Replicas take writes whatever register their sender goes by.
-    StaleWritesTaken = "stale_writes_taken" by Simulator,
+    StaleWritesTaken = "stale_writes_taken" by Scripts,
     /// Who is no member any more answers reads, of a coordinator that is behind.
-    FormerMemberAnswers = "former_member_answers" by Simulator,
+    FormerMemberAnswers = "former_member_answers" by Scripts,
     /// A put whose register moved on is sent anew, but counted in the sets that it began with.
-    PutKeepsItsSets = "put_keeps_its_sets" by Simulator,
+    PutKeepsItsSets = "put_keeps_its_sets" by Scripts,
     /// During a move w copies are enough in both sets together.
     SetsCountTogether = "sets_count_together" by Simulator,
     /// A joiner counts as complete at once, and as filled after its first exchange.
-    JoinerCompleteAtOnce = "joiner_complete_at_once" by Simulator,
-    /// A joiner whose copy is of another ballot goes on with it as complete.
-    JoinerKeepsItsCopy = "joiner_keeps_its_copy" by Simulator,
-    /// Clock reports count on after the register has moved.
-    ReportsOutliveRegister = "reports_outlive_register" by Simulator,
-    /// Exchanges begin before the register, and what was written under the one before, is synced.
-    ExchangesBeforeSync = "exchanges_before_sync" by Simulator,
-    /// An incomplete copy takes delayed writes while it exchanges.
-    DelayedIntoIncomplete = "delayed_into_incomplete" by Simulator,
+    JoinerCompleteAtOnce = "joiner_complete_at_once" by Scripts,
     /// What a node still holds of a partition that it has lost is wiped and not offered.
-    LeftoversNotOffered = "leftovers_not_offered" by Simulator,
+    LeftoversNotOffered = "leftovers_not_offered" by Scripts,
     /// A leaver is wiped when one new member has compared with it.
-    LeaverWipedAfterOne = "leaver_wiped_after_one" by Simulator,
+    LeaverWipedAfterOne = "leaver_wiped_after_one" by Scripts,
     /// Hints for who is no member any more wait for it.
     HintsWaitForFormerMembers = "hints_wait_for_former_members" by Simulator,
 }

@@ -455,7 +455,16 @@ impl Node {
     // Routing.
 
     fn requested(&mut self, client: ClientId, request: Request) {
-        if self.requests >= self.config.requests_max {
+        let is_data = matches!(
+            request,
+            Request::Get { .. }
+                | Request::Mutate(_)
+                | Request::List { .. }
+                | Request::Explain { .. }
+        );
+        // Clients go on at another node.
+        let retires = self.moves.retires || self.is_removed(self.config.node);
+        if self.requests >= self.config.requests_max || retires && is_data {
             self.counters.requests_refused_overload += 1;
             let reply = Reply::Failed(Failure::Overloaded { retry_after_ms: 1_000 });
             return self.effects.push_back(Effect::Reply { client, reply });

@@ -21,7 +21,7 @@ const KEY: &str = "cart";
 /// Operators force on both sides of a split, and give up different nodes. What either side acknowledged is
 /// there afterwards, and so is what only the nodes had that were given up.
 #[test]
-fn history_21_double_force_then_heal() {
+pub(crate) fn history_21_double_force_then_heal() {
     for second_gives_up_more in [true, false] {
         let mut script = Script::new(7);
         let hosts = script.replicas_first(KEY);
@@ -226,7 +226,7 @@ fn history_24_leaver_with_hints_for_a_dead_node() {
 
 /// A new member dies: the leave is held up, can be seen to be, and ends when that one is replaced.
 #[test]
-fn history_24_a_dead_new_member_holds_a_leave_up_until_it_is_replaced() {
+pub(crate) fn history_24_a_dead_new_member_holds_a_leave_up_until_it_is_replaced() {
     let mut script = Script::with_spares(4, 2);
     let hosts = script.replicas_first(KEY);
     let (leaver, at) = (hosts[0], hosts[1]);

@@ -7,13 +7,13 @@ mod elastic;
 mod elastic_faults;
 #[cfg(not(planted_bugs))]
 mod elastic_histories;
-#[cfg(not(planted_bugs))]
 mod elastic_members;
+mod moved;
 #[cfg(planted_bugs)]
 mod planted_bugs;
 #[cfg(not(planted_bugs))]
 mod scenarios;
 #[cfg(not(planted_bugs))]
 mod seeds;
-#[cfg(not(planted_bugs))]
+#[cfg_attr(planted_bugs, expect(dead_code, reason = "other histories use the rest"))]
 mod steps;

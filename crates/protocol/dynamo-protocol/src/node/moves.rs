@@ -48,6 +48,8 @@ pub(super) struct Moves {
     /// Its digest and its bytes: asked for with each round of gossip.
     wanted_digest: u128,
     wanted_bytes: Bytes,
+    /// A leaver that only waits for its requests to end takes no new ones.
+    pub(super) retires: bool,
     /// Set when something may have to be done about a move; else a round looks at none.
     pub(super) restless: bool,
     /// The row on disk may be another one.
@@ -102,6 +104,7 @@ impl Moves {
             wanted_digest,
             wanted_bytes,
             restless: true,
+            retires: false,
             wanted_is_unsaved: false,
             wanted_stores: 0,
             commits: Vec::new(),
@@ -249,7 +252,9 @@ impl Node {
         if self.now.monotonic < self.moves.at {
             return;
         }
-        self.moves.at = self.now.monotonic + self.config.timing.move_interval;
+        let interval = self.config.timing.move_interval;
+        let soon = if self.moves.retires { interval / 10 } else { interval };
+        self.moves.at = self.now.monotonic + soon;
         if self.is_stopped() {
             return;
         }
@@ -465,7 +470,7 @@ impl Node {
 
     /// Asks for the exchanges that a move waits for.
     pub(super) fn exchange_for_move(&mut self, id: PartitionId) {
-        if !self.registers.is_synced(id) && !planted(PlantedBug::ExchangesBeforeSync) {
+        if !self.registers.is_synced(id) {
             return;
         }
         let mut awaited = self.awaited(id);
@@ -622,7 +627,10 @@ impl Node {
                     let sets = wanted.sets.iter().flatten();
                     wanted.sets.is_some() && !sets.flatten().any(|node| node == here)
                 });
-                (free && empty && wanted).then_some(MemberStatus::Removed)
+                let ready = free && empty && wanted;
+                // What clients have asked is answered before nobody listens to this node any more.
+                self.moves.retires = ready;
+                (ready && self.operations.is_empty()).then_some(MemberStatus::Removed)
             }
             MemberStatus::Active | MemberStatus::Removed => None,
         };

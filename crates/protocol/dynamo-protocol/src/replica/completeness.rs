@@ -92,13 +92,13 @@ impl Partitions for Replica {
         // Until its tree is rebuilt, it may sum up rows that cannot be read.
         let comparable = partition.incomplete.as_ref().is_none_or(|incomplete| incomplete.rebuilt);
         // And until its register is synced, writes under an earlier one may be under way.
-        let synced = partition.tag_is_synced || planted(PlantedBug::ExchangesBeforeSync);
-        let register = partition.tag.filter(|_| synced && comparable)?;
+        let register = partition.tag.filter(|_| partition.tag_is_synced && comparable)?;
         Some(PartitionState {
             register,
             tree: &partition.tree,
             clock: &partition.clock,
             incomplete: !partition.is_complete(),
+            one_at_a_time: partition.incomplete.as_ref().is_some_and(|i| !i.has_exchanged),
             losses: partition.losses,
         })
     }

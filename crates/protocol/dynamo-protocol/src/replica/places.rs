@@ -76,15 +76,11 @@ impl Replica {
         let is_new = partition.tag != Some(tag);
         // A joiner under another ballot may have been outside in between, and then others have collected
         // without it (history 20).
-        let begins_anew = begins_anew
-            || is_new
-                && matches!(role, Role::Joiner { .. })
-                && !planted(PlantedBug::JoinerKeepsItsCopy);
+        let begins_anew = begins_anew || is_new && matches!(role, Role::Joiner { .. });
         if is_new {
             partition.tag = Some(tag);
             partition.tag_is_synced = false;
-            let outlive = planted(PlantedBug::ReportsOutliveRegister);
-            for report in partition.reports.values_mut().filter(|_| !outlive) {
+            for report in partition.reports.values_mut() {
                 report.dots = DotSet::new();
             }
         }
@@ -151,9 +147,7 @@ impl Replica {
     /// Whether a delayed message has to wait: what an incomplete copy takes in while it exchanges may be
     /// something that the others have collected, and neither side would look at it (protocol rule 4).
     pub(super) fn defers_delayed(&self, id: PartitionId, place: Place) -> bool {
-        place == Place::Own
-            && !self.partitions.get(id).is_none_or(Partition::is_complete)
-            && !planted(PlantedBug::DelayedIntoIncomplete)
+        place == Place::Own && !self.partitions.get(id).is_none_or(Partition::is_complete)
     }
 
     /// Whether the node remembers what it promised of a partition.

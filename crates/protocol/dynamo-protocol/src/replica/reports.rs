@@ -126,7 +126,7 @@ impl Replica {
         member: NodeId,
         dots: DotSet,
     ) {
-        if !self.goes_by(id, register) && !planted(PlantedBug::ReportsOutliveRegister) {
+        if !self.goes_by(id, register) {
             return;
         }
         let partition = self.partitions.get_mut(id);

@@ -76,6 +76,7 @@ impl Partitions for Copy {
         let (tree, clock) = (&self.tree, &self.clock);
         let state = PartitionState {
             register: dynamo_types::RegisterTag::of_digest(1),
+            one_at_a_time: false,
             tree,
             clock,
             incomplete: false,

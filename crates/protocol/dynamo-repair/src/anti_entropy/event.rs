@@ -19,6 +19,9 @@ pub struct PartitionState<'a> {
     pub clock: &'a DotClock,
     /// Whether the copy is incomplete (protocol rule 4).
     pub incomplete: bool,
+    /// Whether the copy is to be filled by one exchange before there are others: two at once would bring
+    /// everything twice.
+    pub one_at_a_time: bool,
     /// How often it has begun to be so. What a session found does not count after the next time.
     pub losses: u64,
 }

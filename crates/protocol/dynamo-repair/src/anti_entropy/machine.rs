@@ -475,9 +475,26 @@ impl AntiEntropy {
             })
             .collect();
         due.sort_unstable();
-        for (_, _, node, partition) in due.into_iter().take(room) {
+        let mut begun = 0;
+        for (_, _, node, partition) in due {
+            if begun == room {
+                break;
+            }
+            if self.is_held_up(partition, partitions) {
+                // The end of the other exchange brings this one on.
+                self.peers.clear_due(node, partition);
+                self.peers.set_due(node, partition, now + self.config.interval);
+                continue;
+            }
+            begun += 1;
             self.begin_session(now, node, partition, partitions);
         }
+    }
+
+    /// Whether another exchange has to end before one about this partition begins.
+    fn is_held_up(&self, partition: PartitionId, partitions: &dyn Partitions) -> bool {
+        partitions.state(partition).is_some_and(|state| state.one_at_a_time)
+            && self.sessions.values().any(|session| session.partition == partition)
     }
 
     fn begin_session(
@@ -535,6 +552,9 @@ impl AntiEntropy {
             } else {
                 self.abort(now, Vec::from([before]), partitions);
             }
+        }
+        if self.is_held_up(partition, partitions) {
+            return self.refuse(key, Refusal::Busy);
         }
         let answered = self.sessions.keys().filter(|key| !key.is_initiator).count();
         if answered >= self.config.sessions_max * 2 {
@@ -669,6 +689,14 @@ impl AntiEntropy {
             Ending::Complete(clock) => {
                 self.counters.exchanges += 1;
                 self.peers.set_verified(key.peer, partition, Some(session.began));
+                if recovers {
+                    // Those that waited for this one come next.
+                    for node in self.peers.sharing(partition) {
+                        if node != key.peer {
+                            self.peers.set_due(node, partition, now);
+                        }
+                    }
+                }
                 self.effects.push_back(AntiEntropyEffect::Exchanged {
                     partition,
                     with: key.peer,

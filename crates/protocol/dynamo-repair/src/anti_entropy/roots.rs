@@ -35,6 +35,7 @@ mod tests {
                 PartitionId(3),
                 PartitionState {
                     register: dynamo_types::RegisterTag::of_digest(1),
+                    one_at_a_time: false,
                     tree: &tree,
                     clock,
                     incomplete,

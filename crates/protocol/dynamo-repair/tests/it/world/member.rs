@@ -53,6 +53,7 @@ impl Partitions for Copies {
         let Copy { tree, clock, incomplete, .. } = copy?;
         Some(PartitionState {
             register: dynamo_types::RegisterTag::of_digest(1),
+            one_at_a_time: false,
             tree,
             clock,
             incomplete: *incomplete,
