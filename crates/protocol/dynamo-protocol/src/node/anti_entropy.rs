@@ -201,7 +201,12 @@ impl Node {
         let event = match row {
             LoadedRow::Absent => AntiEntropyEvent::RecordRead { read, record: None },
             LoadedRow::Found(bytes) => match StoredRecord::decode(bytes) {
-                Ok(stored) => AntiEntropyEvent::RecordRead { read, record: Some(stored.record) },
+                Ok(stored) => {
+                    // What differs may be dead here and collected there: after a start nothing else would
+                    // try it before the scrub comes by.
+                    self.replica.met_in_passing(&name, &stored.record, self.now.wall);
+                    AntiEntropyEvent::RecordRead { read, record: Some(stored.record) }
+                }
                 Err(_) => {
                     self.replica.row_rotted(&name, &mut self.counters);
                     AntiEntropyEvent::RecordUnreadable { read }

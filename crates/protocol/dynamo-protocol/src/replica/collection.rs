@@ -31,8 +31,8 @@ impl Replica {
         }
     }
 
-    /// The scrub met a record that collection may be able to remove or to cut short.
-    pub(crate) fn met_by_scrub(&mut self, name: &ObjectName, record: &Record, wall: WallTime) {
+    /// The scrub or an exchange met a record that collection may be able to remove or to cut short.
+    pub(crate) fn met_in_passing(&mut self, name: &ObjectName, record: &Record, wall: WallTime) {
         let over = record.siblings().iter().all(|s| s.is_tombstone() || s.is_expired(wall));
         if !over && !is_wasteful(record) {
             return;

@@ -239,7 +239,7 @@ impl Replica {
             partition.clock.dots.insert(dot);
             partition.changed = true;
         }
-        self.met_by_scrub(&name, &stored.record, now.wall);
+        self.met_in_passing(&name, &stored.record, now.wall);
     }
 
     /// The next pages are those of this partition, or of one that is more urgent.
