@@ -462,9 +462,7 @@ impl Node {
                 | Request::List { .. }
                 | Request::Explain { .. }
         );
-        // Clients go on at another node.
-        let retires = self.moves.retires || self.is_removed(self.config.node);
-        if self.requests >= self.config.requests_max || retires && is_data {
+        if self.requests >= self.config.requests_max || is_data && self.turns_clients_away() {
             self.counters.requests_refused_overload += 1;
             let reply = Reply::Failed(Failure::Overloaded { retry_after_ms: 1_000 });
             return self.effects.push_back(Effect::Reply { client, reply });

@@ -48,8 +48,8 @@ pub(super) struct Moves {
     /// Its digest and its bytes: asked for with each round of gossip.
     wanted_digest: u128,
     wanted_bytes: Bytes,
-    /// A leaver that only waits for its requests to end takes no new ones.
-    pub(super) retires: bool,
+    /// Since when this node, a leaver, only waits for its requests to end.
+    retires_since: Option<Instant>,
     /// Set when something may have to be done about a move; else a round looks at none.
     pub(super) restless: bool,
     /// The row on disk may be another one.
@@ -104,7 +104,7 @@ impl Moves {
             wanted_digest,
             wanted_bytes,
             restless: true,
-            retires: false,
+            retires_since: None,
             wanted_is_unsaved: false,
             wanted_stores: 0,
             commits: Vec::new(),
@@ -253,7 +253,7 @@ impl Node {
             return;
         }
         let interval = self.config.timing.move_interval;
-        let soon = if self.moves.retires { interval / 10 } else { interval };
+        let soon = if self.moves.retires_since.is_some() { interval / 10 } else { interval };
         self.moves.at = self.now.monotonic + soon;
         if self.is_stopped() {
             return;
@@ -629,7 +629,8 @@ impl Node {
                 });
                 let ready = free && empty && wanted;
                 // What clients have asked is answered before nobody listens to this node any more.
-                self.moves.retires = ready;
+                let since = self.moves.retires_since.unwrap_or(self.now.monotonic);
+                self.moves.retires_since = ready.then_some(since);
                 (ready && self.operations.is_empty()).then_some(MemberStatus::Removed)
             }
             MemberStatus::Active | MemberStatus::Removed => None,
@@ -653,6 +654,14 @@ impl Node {
         for node in intended {
             self.handoff_event(HandoffEvent::Up(node));
         }
+    }
+
+    /// Whether clients are to go on at another node: this one was removed, or would be if they left it a
+    /// quiet moment.
+    pub(super) fn turns_clients_away(&self) -> bool {
+        let patience = self.config.timing.request_timeout * 2;
+        let waited = self.moves.retires_since.map(|at| self.now.monotonic.saturating_since(at));
+        waited.is_some_and(|waited| waited >= patience) || self.is_removed(self.config.node)
     }
 
     // Showing.
