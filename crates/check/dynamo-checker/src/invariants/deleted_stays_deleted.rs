@@ -45,7 +45,11 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
             }
         }
         let reads = evidence.history.reads.iter().filter(|read| read.key == write.key);
-        for read in reads.filter(|read| read.after_convergence || meets(evidence, read, write)) {
+        // A delete without context that was made twice, since nobody who knew of the first attempt could be
+        // reached, covers what its second coordinator saw: that was not deleted before.
+        let once = write.kind != WriteKind::DeleteUnseen || !evidence.minted_twice(id);
+        let must = |read: &&Read| read.after_convergence || once && meets(evidence, read, write);
+        for read in reads.filter(must) {
             if let Some(value) = read.writes().find(|v| came_back(*v)) {
                 let detail = format!("{} answered {value}, which {id} deleted", read.host);
                 return Err(Violation::at_key(NAME, write.key, detail));
