@@ -91,6 +91,15 @@ pub fn partition_range(count: PartitionCount, partition: PartitionId) -> (Bytes,
     (Bytes::copy_from_slice(&first), behind)
 }
 
+/// The first key behind a row, to read on from there.
+#[must_use]
+pub fn behind(row: &[u8]) -> Bytes {
+    let mut behind = BytesMut::with_capacity(row.len() + 1);
+    behind.put_slice(row);
+    behind.put_u8(0);
+    behind.freeze()
+}
+
 /// The key of a bucket's settings.
 #[must_use]
 pub fn bucket_key(bucket: &Bucket) -> Bytes {
@@ -112,45 +121,48 @@ pub fn wanted_layout_key() -> Bytes {
     Bytes::from_static(&[WANTED_LAYOUT])
 }
 
+/// The key of the one row of a kind that a partition has.
+fn partition_key(kind: u8, partition: PartitionId) -> Bytes {
+    let [high, low] = partition.0.to_be_bytes();
+    Bytes::copy_from_slice(&[kind, high, low])
+}
+
+fn parse_partition_key(kind: u8, row: &[u8]) -> Option<PartitionId> {
+    match *row {
+        [first, high, low] if first == kind => Some(PartitionId(u16::from_be_bytes([high, low]))),
+        _ => None,
+    }
+}
+
 /// The key of the row of a partition's register.
 #[must_use]
 pub fn register_key(partition: PartitionId) -> Bytes {
-    let [high, low] = partition.0.to_be_bytes();
-    Bytes::copy_from_slice(&[REGISTER, high, low])
+    partition_key(REGISTER, partition)
 }
 
 /// The partition of a register's row.
 #[must_use]
 pub fn parse_register_key(row: &Bytes) -> Option<PartitionId> {
-    match row[..] {
-        [REGISTER, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
-        _ => None,
-    }
+    parse_partition_key(REGISTER, row)
 }
 
 /// The key of the mark that a partition's records are left over.
 #[must_use]
 pub fn leftover_key(partition: PartitionId) -> Bytes {
-    let [high, low] = partition.0.to_be_bytes();
-    Bytes::copy_from_slice(&[LEFTOVER, high, low])
+    partition_key(LEFTOVER, partition)
 }
 
 /// The partition of such a mark.
 #[must_use]
 pub fn parse_leftover_key(row: &[u8]) -> Option<PartitionId> {
-    match *row {
-        [LEFTOVER, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
-        _ => None,
-    }
+    parse_partition_key(LEFTOVER, row)
 }
 
 /// A key behind those of all objects.
 #[must_use]
 pub fn behind_all_objects() -> Bytes {
     // The position of the last partition's last object, and a length that no bucket's name has.
-    let mut behind = [u8::MAX; 17];
-    behind[16] = u8::MAX;
-    Bytes::copy_from_slice(&behind)
+    Bytes::from_static(&[u8::MAX; 17])
 }
 
 /// The range of the rows with reports about a partition.
@@ -173,17 +185,13 @@ pub fn names_key() -> Bytes {
 /// The key of a partition's clock checkpoint.
 #[must_use]
 pub fn checkpoint_key(partition: PartitionId) -> Bytes {
-    let [high, low] = partition.0.to_be_bytes();
-    Bytes::copy_from_slice(&[CHECKPOINT, high, low])
+    partition_key(CHECKPOINT, partition)
 }
 
 /// The partition of a checkpoint's key.
 #[must_use]
 pub fn parse_checkpoint_key(row: &[u8]) -> Option<PartitionId> {
-    match *row {
-        [CHECKPOINT, high, low] => Some(PartitionId(u16::from_be_bytes([high, low]))),
-        _ => None,
-    }
+    parse_partition_key(CHECKPOINT, row)
 }
 
 /// The key of what a member last reported of a partition.

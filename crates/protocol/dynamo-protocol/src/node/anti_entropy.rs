@@ -185,10 +185,7 @@ impl Node {
             let items = leaf.items;
             self.repair_event(AntiEntropyEvent::LeafRead { read, items });
         } else if let Some(last) = rows.last() {
-            let mut behind = Vec::with_capacity(last.key.len() + 1);
-            behind.extend_from_slice(&last.key);
-            behind.push(0);
-            self.scan_leaf(behind.into(), leaf);
+            self.scan_leaf(rows::behind(&last.key), leaf);
         }
         true
     }

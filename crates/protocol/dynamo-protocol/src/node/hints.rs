@@ -92,12 +92,7 @@ impl Node {
 
     fn scan_hints(&mut self, target: NodeId, after: Option<Bytes>, rows_max: u32) {
         let (first, to) = rows::hint_range(target);
-        let from = after.map_or(first, |row| {
-            let mut behind = Vec::with_capacity(row.len() + 1);
-            behind.extend_from_slice(&row);
-            behind.push(0);
-            behind.into()
-        });
+        let from = after.map_or(first, |row| rows::behind(&row));
         let scan = ScanId(self.replica.next_load().0);
         self.handoff.scans.insert(scan, target);
         let (column, bytes_max) = (Column::Hints, SCAN_BYTES_MAX);
@@ -155,23 +150,34 @@ impl Node {
         }
         let mut open = Vec::new();
         for piece in record.pieces() {
-            let operation = self.new_operation();
+            let operation = self.send_delayed(target, &name, piece);
             open.push(operation);
             self.handoff.pieces.insert(operation, delivery);
-            let message = PeerMessage::Write(ReplicaWrite {
-                operation: Some(operation),
-                name: name.clone(),
-                register: None,
-                hint: None,
-                pieces: Vec::from([piece]),
-                // The hint is removed on the strength of the answer.
-                durability: Durability::Synced,
-                remaining_ms: TIMEOUT_MS_MAX,
-            });
-            self.send(target, Lane::Background, message);
         }
         let of = Delivery { intended, target, name, record, open };
         self.handoff.deliveries.insert(delivery, of);
+    }
+
+    /// Hands over a piece of a record that this node keeps for others and removes on the strength of the
+    /// answer to this operation.
+    pub(super) fn send_delayed(
+        &mut self,
+        to: NodeId,
+        name: &ObjectName,
+        piece: Record,
+    ) -> OperationId {
+        let operation = self.new_operation();
+        let message = PeerMessage::Write(ReplicaWrite {
+            operation: Some(operation),
+            name: name.clone(),
+            register: None,
+            hint: None,
+            pieces: Vec::from([piece]),
+            durability: Durability::Synced,
+            remaining_ms: TIMEOUT_MS_MAX,
+        });
+        self.send(to, Lane::Background, message);
+        operation
     }
 
     /// Who gets a hint: hints go to the members of the register as it is at delivery (protocol rule 7).

@@ -12,14 +12,13 @@ use core::ops::Bound;
 use core::time::Duration;
 
 use bytes::Bytes;
-use dynamo_messages::{OperationId, PeerMessage, ReplicaWrite, WriteOutcome};
-use dynamo_types::limits::TIMEOUT_MS_MAX;
+use dynamo_messages::{OperationId, WriteOutcome};
 use dynamo_types::planted::{PlantedBug, planted};
-use dynamo_types::{Durability, Instant, NodeId, PartitionId};
+use dynamo_types::{Instant, NodeId, PartitionId};
 use dynamo_versioning::StoredRecord;
 
 use super::Node;
-use crate::effect::{Column, Effect, Lane, ScanId};
+use crate::effect::{Column, Effect, ScanId};
 use crate::event::ScannedRow;
 use crate::rows;
 
@@ -89,12 +88,7 @@ impl Node {
         let place = self.moves.sweeps % members.len().max(1);
         let Some(target) = members.get(place).copied() else { return };
         let (first, to) = rows::partition_range(self.registers.count(), id);
-        let from = behind.map_or(first, |row| {
-            let mut behind = Vec::with_capacity(row.len() + 1);
-            behind.extend_from_slice(&row);
-            behind.push(0);
-            behind.into()
-        });
+        let from = behind.map_or(first, |row| rows::behind(&row));
         let scan = ScanId(self.replica.next_load().0);
         self.sweep = Some(Sweep {
             partition: id,
@@ -137,18 +131,7 @@ impl Node {
             };
             self.counters.leftovers_offered += 1;
             for piece in stored.record.pieces() {
-                let operation = self.new_operation();
-                sweep.open.insert(operation);
-                let message = PeerMessage::Write(ReplicaWrite {
-                    operation: Some(operation),
-                    name: name.clone(),
-                    register: None,
-                    hint: None,
-                    pieces: Vec::from([piece]),
-                    durability: Durability::Synced,
-                    remaining_ms: TIMEOUT_MS_MAX,
-                });
-                self.send(sweep.target, Lane::Background, message);
+                sweep.open.insert(self.send_delayed(sweep.target, &name, piece));
             }
         }
         self.sweep = Some(sweep);
