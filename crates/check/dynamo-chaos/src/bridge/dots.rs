@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use dynamo_checker::evidence::Minted;
-use dynamo_checker::history::{KeyIndex, WriteId};
+use dynamo_checker::history::{HostIndex, KeyIndex, Read, WriteId};
 use dynamo_types::{PartitionId, RequestId, WallTime};
 use dynamo_versioning::{Dot, DotSet, Hlc};
 
@@ -87,8 +87,9 @@ impl Dots {
         }
     }
 
-    /// The write that made a version, by its request id, or because it is the only value that reads
-    /// show and nobody has claimed.
+    /// The write that made a version, by its request id, or because it is the only value that the last
+    /// reads show. Earlier ones may show what it replaced: a node that stood still through the faults
+    /// takes what was sent to it meanwhile when it goes on, after replicas were first seen to agree.
     pub(super) fn write_of(
         &self,
         observations: &Observations,
@@ -101,7 +102,8 @@ impl Dots {
         }
         let late =
             observations.history.reads.iter().filter(|r| r.key == key && r.after_convergence);
-        let mut shown: Vec<WriteId> = late.flat_map(|read| read.writes()).collect();
+        let last_of_each: BTreeMap<HostIndex, &Read> = late.map(|read| (read.host, read)).collect();
+        let mut shown: Vec<WriteId> = last_of_each.into_values().flat_map(Read::writes).collect();
         shown.sort_unstable();
         shown.dedup();
         match shown[..] {

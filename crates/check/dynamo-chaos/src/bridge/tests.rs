@@ -254,6 +254,25 @@ fn a_version_that_nobody_wrote_or_of_another_length_is_found() {
 }
 
 #[test]
+fn what_a_node_that_stood_still_stores_after_replicas_agreed_is_known_by_the_last_reads() {
+    for (settled, broken) in [(true, None), (false, Some("no_invention"))] {
+        let mut story = Story::new();
+        let (a_id, known, a) = story.put(vec![]);
+        // Without idempotency key: its request id is of the node's choice.
+        let b_id = story.begin(WriteKind::Value, vec![known]);
+        story.recorder.lock().requests.retain(|_, write| *write != b_id);
+        story.recorder.given_up(b_id, false);
+        story.read_as(&[(a_id, a)], &[a], true);
+        let b = story.dot();
+        let audit = story.look(&[(b_id, b)], &[a, b]);
+        if !settled {
+            story.read_as(&[(a_id, a)], &[a], true);
+        }
+        assert_eq!(story.broken(audit), broken, "settled: {settled}");
+    }
+}
+
+#[test]
 fn a_failed_write_that_a_replica_holds_is_found() {
     let mut story = Story::new();
     let a_id = story.begin(WriteKind::Value, vec![]);
