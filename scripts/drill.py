@@ -5,11 +5,13 @@
     scripts/drill.py wiped [--keys 5000]       a node misses a whole load and returns with an empty disk
     scripts/drill.py deletes [--keys 100000]   keys are deleted while a node is down
     scripts/drill.py elastic [--kill]          3 nodes become 6 and then 4, under load; see scripts/drills/
+    scripts/drill.py latency                   what moves cost those who wait for answers; see scripts/drills/
 
 Run from the project's root. Each drill makes a cluster of its own in target/drill, on ports 17100 and
 18100 upwards, with `cargo xtask cluster`, prints what it measured and removes the cluster. It ends by
 itself: whatever it waits for has a deadline. Needs nothing but Python's standard library.
-`elastic` starts its nodes by itself, in target/drill-elastic, on ports that are free.
+`elastic` and `latency` start their nodes by themselves, in target/drill-elastic and target/drill-latency, on ports
+that are free.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import threading
 import time
 
 sys.dont_write_bytecode = True  # This folder is no place for caches.
-from drills import elastic  # noqa: E402
+from drills import elastic, latency  # noqa: E402
 
 NODES = 5
 HTTP_BASE = 18100
@@ -276,13 +278,17 @@ DRILLS = {"two-down": (two_down, 1000), "wiped": (wiped, 5000), "deletes": (dele
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("drill", choices=[*DRILLS, "elastic"])
+    parser.add_argument("drill", choices=[*DRILLS, "elastic", "latency"])
     parser.add_argument("--keys", type=int)
     elastic.add_options(parser)
+    latency.add_options(parser)
     options = parser.parse_args()
-    if options.drill == "elastic":
+    if options.drill in ("elastic", "latency"):
         if not options.binaries:
-            subprocess.run(["cargo", "build", "--release", "--package", "dynamo-node"], check=True)
+            subprocess.run(["cargo", "build", "--release", "--package", "dynamo-node", "--package", "dynamo-cli"], check=True)
+        if options.drill == "latency":
+            options.keys = options.keys or 100_000
+            sys.exit(latency.Latency(options).run())
         options.keys = options.keys or 2000
         sys.exit(elastic.Drill(options).run())
     drill, keys = DRILLS[options.drill]

@@ -322,6 +322,7 @@ fn transport_lane(lane: dynamo_protocol::Lane) -> dynamo_transport::Lane {
     match lane {
         dynamo_protocol::Lane::Foreground(number) => dynamo_transport::Lane::Foreground(number),
         dynamo_protocol::Lane::Background => dynamo_transport::Lane::Background,
+        dynamo_protocol::Lane::Bulk => dynamo_transport::Lane::Bulk,
     }
 }
 

@@ -178,6 +178,8 @@ impl EventLoop {
         }
         NodeStatus {
             counters,
+            anti_entropy: self.node.anti_entropy().each().collect(),
+            background_share: self.node.background_share(),
             unreachable: self.node.unreachable_members(),
             awaited: self.node.awaited_members(),
             members_by_liveness,

@@ -36,6 +36,10 @@ pub enum Input {
 pub struct NodeStatus {
     /// The machine's counters by name.
     pub counters: Vec<(&'static str, u64)>,
+    /// Those of anti-entropy.
+    pub anti_entropy: Vec<(&'static str, u64)>,
+    /// How much of the most background work there may be now, from 1 to 100.
+    pub background_share: u8,
     /// Members to which there is no connection.
     pub unreachable: Vec<NodeId>,
     /// Those of them that are not judged down either: the node is not ready without them.

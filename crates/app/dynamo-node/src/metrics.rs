@@ -157,6 +157,11 @@ pub(crate) fn render(http: &HttpMetrics, sources: &NodeSources, figures: &Figure
     for (name, value) in &status.counters {
         page.counter(&format!("dynamo_{name}"), "Counted by the node's machine.", *value);
     }
+    for (name, value) in &status.anti_entropy {
+        page.counter(&format!("dynamo_anti_entropy_{name}"), "Counted by anti-entropy.", *value);
+    }
+    let help = "How much background work there may be, in a hundred: less while requests are slow.";
+    page.gauge("dynamo_background_share", help, status.background_share);
     page.gauge(
         "dynamo_requests_waiting",
         "Requests without an answer yet.",
@@ -288,6 +293,8 @@ mod tests {
         };
         let status = NodeStatus {
             counters: vec![("puts", 3)],
+            anti_entropy: vec![("exchanges", 6)],
+            background_share: 50,
             hint_bytes: 700,
             unsettled_partitions: 5,
             members_by_liveness: [("up", 2), ("down", 1)].into(),
@@ -302,6 +309,8 @@ mod tests {
         let page = render(&http, &sources, &figures);
         for expected in [
             "dynamo_puts_total 3",
+            "dynamo_anti_entropy_exchanges_total 6",
+            "dynamo_background_share 50",
             "dynamo_members{liveness=\"up\"} 2",
             "dynamo_members{liveness=\"down\"} 1",
             "dynamo_local_health 0",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use dynamo_membership::Genesis;
 use dynamo_messages::encoding::PROTOCOL_VERSION;
-use dynamo_protocol::{Announcement, MemberInfo, Node, NodeConfig, StartError};
+use dynamo_protocol::{Announcement, BudgetConfig, MemberInfo, Node, NodeConfig, StartError};
 use dynamo_storage::{
     DirectoryStamp, Durability, OpenError, RocksDbEngine, ScanError, StampError, StorageEngine,
     WriteError,
@@ -353,6 +353,7 @@ fn node_config(
         bytes_in_flight_max: settings.bytes_in_flight_max,
         retries_remembered_max: settings.retries_remembered_max,
         hint_bytes_max: settings.hint_bytes_max,
+        background: BudgetConfig::default(),
         tree_depth: TREE_DEPTH,
     }
 }

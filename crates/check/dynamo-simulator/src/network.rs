@@ -97,7 +97,7 @@ struct Link {
     cut: bool,
     /// Whether the sending side believes in the connection.
     open: bool,
-    last_arrival: [Instant; 3],
+    last_arrival: [Instant; 4],
     held: Vec<(Lane, Box<Envelope>)>,
     /// Messages wait, though the connection stands.
     clogged: bool,
@@ -110,7 +110,7 @@ impl Link {
         Self {
             cut: false,
             open: false,
-            last_arrival: [Instant::ZERO; 3],
+            last_arrival: [Instant::ZERO; 4],
             held: Vec::new(),
             clogged: false,
             stuck: Vec::new(),
@@ -284,6 +284,7 @@ impl Network {
             let slot = match lane {
                 Lane::Foreground(number) => usize::from(number % 2),
                 Lane::Background => 2,
+                Lane::Bulk => 3,
             };
             let last = &mut self.link(from, to).last_arrival[slot];
             at = at.max(*last);
@@ -464,7 +465,7 @@ impl Network {
                 for (one, other) in [(host, peer), (peer, host)] {
                     let link = self.link(one, other);
                     link.open = true;
-                    link.last_arrival = [now; 3];
+                    link.last_arrival = [now; 4];
                     news.push((one, Event::Connected { node: self.nodes[other.index()] }));
                 }
                 news

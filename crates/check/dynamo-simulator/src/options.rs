@@ -7,7 +7,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use dynamo_protocol::Timing;
+use dynamo_protocol::{BudgetConfig, Timing};
 use dynamo_types::{Limits, PartitionCount, Replication};
 
 use crate::disk::DiskKnobs;
@@ -138,6 +138,8 @@ pub struct SeedOptions {
     pub requests_max: usize,
     /// The machines' limit on hints.
     pub hint_bytes_max: u64,
+    /// How the machines hold background work back.
+    pub background: BudgetConfig,
     /// Depth of the machines' hash trees.
     pub tree_depth: u8,
     /// The network.
@@ -197,6 +199,7 @@ impl SeedOptions {
             },
             requests_max: usize::try_from(random.magnitude(16, 4096)).expect("small"),
             hint_bytes_max: random.magnitude(2_000, 64 << 20),
+            background: draw_background(seed),
             tree_depth: u8::try_from(random.below(3)).expect("small"),
             network: NetworkKnobs {
                 delay_min: Duration::from_micros(random.magnitude(20, 2000)),
@@ -241,6 +244,20 @@ const FOUNDERS_MAX: u8 = 5;
 fn odds(random: &mut Stream, harsh: bool, most: u64) -> u32 {
     let drawn = if harsh && random.chance(600) { random.magnitude(2, most) } else { 0 };
     u32::try_from(drawn).expect("at most a thousand")
+}
+
+/// Simulated clients ask little: windows are long enough to tell by a few answers.
+fn draw_background(seed: u64) -> BudgetConfig {
+    let mut random = Stream::new(seed, "background");
+    let window = random.duration_by_magnitude(Duration::from_millis(200), Duration::from_secs(2));
+    let small = |number: u64| u32::try_from(number).expect("small");
+    BudgetConfig {
+        units_per_second: small(random.magnitude(1_000, 20_000)),
+        start: u8::try_from(random.magnitude(1, 100)).expect("small"),
+        window,
+        rest: window * 10,
+        learned: small(random.magnitude(8, 256)),
+    }
 }
 
 fn draw_timing(random: &mut Stream) -> Timing {

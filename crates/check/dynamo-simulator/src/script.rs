@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
 use dynamo_membership::{Liveness, MemberStatus};
 use dynamo_messages::{ClusterChange, Mutation, Options, Reply, Request, TransfersView};
-use dynamo_protocol::{Column, Counters, Node, Timing, rows};
+use dynamo_protocol::{BudgetConfig, Column, Counters, Node, Timing, rows};
 use dynamo_register::Register;
 use dynamo_types::{
     Bucket, BucketSettings, Durability, Instant, Key, Limits, NodeId, ObjectName, PartitionCount,
@@ -692,6 +692,7 @@ fn calm(nodes: u8) -> SeedOptions {
         limits: Limits::default(),
         requests_max: 1_000,
         hint_bytes_max: 64 << 20,
+        background: BudgetConfig::default(),
         tree_depth: 1,
         network: NetworkKnobs {
             delay_min: Duration::from_micros(100),

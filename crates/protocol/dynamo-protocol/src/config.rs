@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use dynamo_membership::GenesisMember;
+use dynamo_repair::budget::BudgetConfig;
 use dynamo_ring::Layout;
 use dynamo_types::{ClusterId, Limits, NodeId};
 
@@ -101,6 +102,8 @@ pub struct NodeConfig {
     /// Bytes of hints kept for other nodes, keys included. Beyond that a hint that counts towards w
     /// is refused; courtesy hints are beyond half of it.
     pub hint_bytes_max: u64,
+    /// How background work is held back.
+    pub background: BudgetConfig,
     /// Depth of the hash trees: 16^depth leaves for each partition. At 2 a tree takes 4.4 KB, and
     /// leaves stay small up to a million records a partition.
     pub tree_depth: u8,

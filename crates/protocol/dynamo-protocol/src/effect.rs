@@ -38,8 +38,11 @@ pub enum Column {
 pub enum Lane {
     /// Requests and their answers; messages of one key share one lane.
     Foreground(u8),
-    /// Repair, settings and members.
+    /// Settings, members, registers, hints, and the roots of hash trees.
     Background,
+    /// Exchanges of anti-entropy, and with them all that moves: much at once, which nothing else is to wait
+    /// behind.
+    Bulk,
 }
 
 impl Lane {

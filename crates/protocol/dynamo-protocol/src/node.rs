@@ -3,6 +3,7 @@
 mod anti_entropy;
 mod background;
 mod buckets;
+mod budget;
 mod changes;
 mod explains;
 mod forwarding;
@@ -106,6 +107,7 @@ pub struct Node {
     reports: reports::Reports,
     background: background::Background,
     background_at: Instant,
+    budget: budget::BackgroundBudget,
     membership: membership::Membership,
     registers: Registers,
     moves: moves::Moves,
@@ -188,6 +190,7 @@ impl Node {
             reports: reports::Reports::default(),
             background: background::Background::new(now.monotonic),
             background_at: now.monotonic + config.timing.background_interval,
+            budget: budget::BackgroundBudget::new(config.background, now.monotonic),
             membership,
             registers,
             moves,
@@ -217,6 +220,7 @@ impl Node {
             node.drive_acceptor(id);
         }
         node.share_partitions();
+        node.handoff_event(HandoffEvent::Budget(node.background_share()));
         for intended in recovered.hints.keys() {
             node.handoff_event(HandoffEvent::Pending(*intended));
         }
@@ -247,6 +251,7 @@ impl Node {
                 }
             }
             Event::Stored { store, result } => {
+                self.store_ended(store);
                 self.replica.stored(now, store, result, &mut self.counters);
             }
             Event::Scanned { scan, rows, end, failed } => {
@@ -288,9 +293,11 @@ impl Node {
         if self.repairs.machine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.repair_timeout();
         }
+        self.budget_timeout();
         self.membership_timeout();
         self.liveness_timeout();
         self.move_timeout();
+        self.more_moves_timeout();
         self.settle();
     }
 
@@ -301,6 +308,7 @@ impl Node {
             self.timers.next(),
             self.handoff.machine.poll_timeout(),
             self.repairs.machine.poll_timeout(),
+            self.budget.poll_timeout(),
             self.membership.poll_timeout(),
             self.detector.poll_timeout(),
         ];
@@ -450,6 +458,7 @@ impl Node {
             assert!(self.timers.contains(*operation), "operation {operation:?} has no timer");
         }
         assert!(self.gated.len() <= buckets::GATED_MAX, "gated answers are bounded");
+        self.repairs.check_invariants();
     }
 
     // Routing.
@@ -637,6 +646,7 @@ impl Node {
                     self.effects.push_back(Effect::Load { load, column, key });
                 }
                 ReplicaEffect::Store { store, writes, durability } => {
+                    self.store_began(store);
                     self.effects.push_back(Effect::Store { store, writes, durability });
                 }
                 ReplicaEffect::Minted { operation, applied } => self.minted(operation, applied),

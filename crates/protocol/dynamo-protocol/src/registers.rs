@@ -221,6 +221,8 @@ impl Registers {
         let others = register.everyone().into_iter();
         let others: Vec<NodeId> =
             others.filter(|node| *node != self.here && !is_removed(*node)).collect();
+        let has_left = register.stage() == Some(Stage::Committed);
+        let leavers = if has_left { register.leavers() } else { Vec::new() };
         let mut members = others.clone();
         if !register.is_decided() {
             members.retain(|node| register.current.contains(*node));
@@ -242,6 +244,7 @@ impl Registers {
             tag: self.tag(id),
             others,
             members,
+            leavers,
             role,
             holds: self.is_holder(id, self.here),
             begins_anew: false,

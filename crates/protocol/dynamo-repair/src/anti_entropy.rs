@@ -73,7 +73,9 @@ pub use counters::AntiEntropyCounters;
 pub use event::{
     AntiEntropyEffect, AntiEntropyEvent, LeafItem, PartitionState, Partitions, ReadId, StateToken,
 };
-pub use finding::{Differing, Effect, Event, FindingConfig, HeldBy, Outcome, Snapshot, Traffic};
+pub use finding::{
+    Differing, Effect, Event, FindingConfig, HeldBy, Outcome, Sides, Snapshot, Traffic,
+};
 pub use initiator::Initiator;
 pub use machine::AntiEntropy;
 pub use responder::Responder;

@@ -100,6 +100,9 @@ pub enum HandoffEvent {
     Taken(DeliveryId),
     /// The target did not take the hint.
     Refused(DeliveryId),
+    /// How much of the usual window may be used, in a hundred; 100 at the start. One hint is always
+    /// allowed: hints are what is left of writes that were acknowledged.
+    Budget(u8),
 }
 
 /// What shall be done.
@@ -150,6 +153,8 @@ pub struct HintedHandoff {
     /// The target of each delivery under way.
     deliveries: BTreeMap<DeliveryId, NodeId>,
     next_delivery: u64,
+    /// Hints under way to one target at most, within the background budget.
+    window_max: usize,
     effects: VecDeque<HandoffEffect>,
 }
 
@@ -162,6 +167,7 @@ impl HintedHandoff {
             targets: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             next_delivery: 0,
+            window_max: config.window_max,
             effects: VecDeque::new(),
         }
     }
@@ -220,6 +226,15 @@ impl HintedHandoff {
                 let Some((node, _)) = self.ended(delivery) else { return };
                 self.refused(now, node);
                 node
+            }
+            HandoffEvent::Budget(share) => {
+                let most = self.config.window_max * usize::from(share.min(100));
+                self.window_max = most.div_ceil(100).max(1);
+                let nodes: Vec<NodeId> = self.targets.keys().copied().collect();
+                for node in nodes {
+                    self.go_on(now, node);
+                }
+                return;
             }
         };
         self.go_on(now, target);
@@ -319,9 +334,11 @@ impl HintedHandoff {
 
     /// Does what the target's state allows now.
     fn go_on(&mut self, now: Instant, node: NodeId) {
+        let most = self.window_max;
         loop {
             let target = self.target(node);
-            if !target.up || now < target.wait_until || target.in_flight.len() >= target.window {
+            let window = target.window.min(most);
+            if !target.up || now < target.wait_until || target.in_flight.len() >= window {
                 return;
             }
             if let Some(hint) = target.ready.pop_front() {

@@ -4,6 +4,7 @@
 //! - [`anti_entropy`]: the replicas of a partition find the records in which they differ, though
 //!   nobody reads them, and exchange those.
 //! - [`hinted_handoff`]: hints are handed to those they are kept for.
+//! - [`budget`]: how much of that may go on beside what clients wait for.
 //!
 //! Repair decides what to send and to whom. It neither sends nor stores, and the replica that
 //! receives applies protocol rule 4.
@@ -12,6 +13,7 @@
 extern crate alloc;
 
 pub mod anti_entropy;
+pub mod budget;
 pub mod hinted_handoff;
 pub mod read_repair;
 

@@ -161,6 +161,7 @@ fn configure(
         bytes_in_flight_max: 64 << 20,
         retries_remembered_max: 100_000,
         hint_bytes_max: options.hint_bytes_max,
+        background: options.background,
         tree_depth: options.tree_depth,
     };
     (config, genesis, spares)

@@ -1,7 +1,7 @@
 //! What happens to members and settings during a run, and what all nodes know of them in the end.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynamo_checker::evidence::KnownOfCluster;
 use dynamo_checker::history::HostIndex;
@@ -76,7 +76,8 @@ impl Cluster {
         Some(machine.liveness(self.hosts[subject.index()].id))
     }
 
-    /// How long after healing all must agree: links come back within seconds, a second's rhythm
+    /// How long after healing, and after the last time that a node got or handed over all that it was to,
+    /// all must agree: links come back within seconds, a second's rhythm
     /// passes on what is known, and whoever is thought dead is greeted over its new link; what is
     /// left are suspicions that have to be refuted, at the pace of probes.
     fn agreement_within(&self) -> Duration {
@@ -85,9 +86,16 @@ impl Cluster {
 
     /// Waits until all nodes agree on members, buckets and who is up, and notes what they know.
     pub(super) fn await_agreement(&mut self) {
-        let until = self.healed_at + self.agreement_within();
+        let mut until = self.healed_at + self.agreement_within();
+        let mut seen = BTreeSet::new();
         loop {
             let known = self.known_of_cluster();
+            let before = seen.len();
+            seen.extend(known.values().map(|known| known.members));
+            // What members are only climbs, so this ends.
+            if seen.len() > before {
+                until = self.now + self.agreement_within();
+            }
             let mut all = known.values();
             let agree = all
                 .next()

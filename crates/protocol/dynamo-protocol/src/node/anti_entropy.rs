@@ -1,6 +1,6 @@
 //! Anti-entropy with the other members (Paper §4.7): what its machine asks of this node.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -10,9 +10,10 @@ use dynamo_repair::anti_entropy::{
     AntiEntropy, AntiEntropyEffect, AntiEntropyEvent, LeafItem, ReadId, StateToken,
 };
 use dynamo_types::{Durability, NodeId, ObjectName, PartitionId};
-use dynamo_versioning::{Dot, StoredRecord};
+use dynamo_versioning::{Dot, Record, StoredRecord};
 
 use super::Node;
+use super::budget::{ROWS_PER_UNIT, SESSION_UNITS, units_of_record};
 use crate::effect::{Column, Effect, Lane, LoadId, ScanId};
 use crate::event::{LoadedRow, ScannedRow};
 use crate::replica::{IncomingWrite, Job, Place, ReplyTo};
@@ -37,23 +38,42 @@ pub(super) struct Repairs {
     pub(super) machine: AntiEntropy,
     scans: BTreeMap<ScanId, LeafScan>,
     loads: BTreeMap<LoadId, (ReadId, ObjectName)>,
+    /// Reads and stores that the background budget holds back, in order. At most `WAITING_MAX`.
+    waiting: VecDeque<AntiEntropyEffect>,
 }
+
+/// Reads and stores that can be held back: a session reads 16 records and a few leaves at once, and stores
+/// 256 KiB of records, a few hundred at most, that the other side sent; some 100 sessions run at once.
+const WAITING_MAX: usize = 100_000;
 
 impl Repairs {
     pub(super) fn new(machine: AntiEntropy) -> Self {
-        Self { machine, scans: BTreeMap::new(), loads: BTreeMap::new() }
+        Self { machine, scans: BTreeMap::new(), loads: BTreeMap::new(), waiting: VecDeque::new() }
+    }
+
+    pub(super) fn check_invariants(&self) {
+        assert!(self.waiting.len() <= WAITING_MAX, "what the budget holds back is bounded");
     }
 }
 
 impl Node {
     pub(super) fn repair_event(&mut self, event: AntiEntropyEvent) {
+        self.tell_repairs(event);
+        self.go_on_with_repairs();
+    }
+
+    pub(super) fn tell_repairs(&mut self, event: AntiEntropyEvent) {
         self.repairs.machine.handle(self.now.monotonic, event, &self.replica);
-        self.drive_repairs();
     }
 
     pub(super) fn repair_timeout(&mut self) {
         self.repairs.machine.handle_timeout(self.now.monotonic, &self.replica);
-        self.drive_repairs();
+        self.go_on_with_repairs();
+    }
+
+    /// Whether the budget holds something back.
+    pub(super) fn repairs_wait(&self) -> bool {
+        !self.repairs.waiting.is_empty()
     }
 
     pub(super) fn repair_received(&mut self, from: NodeId, message: RepairMessage) {
@@ -71,38 +91,24 @@ impl Node {
         }
     }
 
-    fn drive_repairs(&mut self) {
+    /// Does what its machine wants; reads and stores as far as the budget has room.
+    pub(super) fn drive_repairs(&mut self) {
         while let Some(effect) = self.repairs.machine.poll_effect() {
             match effect {
                 AntiEntropyEffect::Send { to, message } => {
-                    self.send(to, Lane::Background, PeerMessage::Repair(message));
-                }
-                AntiEntropyEffect::ReadLeaf { read, partition, leaf } => {
-                    self.read_leaf(read, partition, leaf);
-                }
-                AntiEntropyEffect::ReadRecord { read, name, .. } => {
-                    let load = self.replica.next_load();
-                    let key = rows::object_key(&name);
-                    self.repairs.loads.insert(load, (read, name));
-                    self.effects.push_back(Effect::Load { load, column: Column::Objects, key });
-                }
-                AntiEntropyEffect::StoreState { token, name, pieces, sender, .. } => {
-                    let job = IncomingWrite {
-                        reply_to: ReplyTo::State { token: token.0, collected: Vec::new() },
-                        register: None,
-                        pieces,
-                        state_of: Some(sender),
-                        acknowledging: false,
-                        // The exchange ends on the strength of it.
-                        durability: Durability::Synced,
-                        deadline: None,
+                    let lane = match message {
+                        RepairMessage::Roots(_) | RepairMessage::RootsAnswer(_) => Lane::Background,
+                        RepairMessage::Question { .. }
+                        | RepairMessage::Answer { .. }
+                        | RepairMessage::State { .. } => Lane::Bulk,
                     };
-                    self.replica.submit(&name, Place::Own, Job::Write(job));
+                    self.send(to, lane, PeerMessage::Repair(message));
                 }
-                AntiEntropyEffect::DropVersions { token, name, dots, .. } => {
-                    let reply_to = ReplyTo::State { token: token.0, collected: Vec::new() };
-                    let job = Job::DropVersions { dots, reply_to };
-                    self.replica.submit(&name, Place::Own, job);
+                effect @ (AntiEntropyEffect::ReadLeaf { .. }
+                | AntiEntropyEffect::ReadRecord { .. }
+                | AntiEntropyEffect::StoreState { .. }
+                | AntiEntropyEffect::DropVersions { .. }) => {
+                    self.repairs.waiting.push_back(effect);
                 }
                 AntiEntropyEffect::Exchanged {
                     partition,
@@ -114,6 +120,7 @@ impl Node {
                     self.replica.exchanged(partition, with, &clock, from_incomplete, losses);
                 }
                 AntiEntropyEffect::Met { partition, with, incomplete, known } => {
+                    self.spend(SESSION_UNITS);
                     self.met(partition, with, incomplete, &known);
                 }
                 // The scrub comes by: it compares the sum with the records while nothing moves.
@@ -121,6 +128,54 @@ impl Node {
                     self.replica.scrub_soon(partition);
                 }
             }
+        }
+        while !self.repairs.waiting.is_empty() && self.has_background_room() {
+            if let Some(effect) = self.repairs.waiting.pop_front()
+                && self.repairs.machine.is_awaited(&effect)
+            {
+                self.read_or_store(effect);
+            }
+        }
+    }
+
+    /// Does what the budget has room for.
+    fn read_or_store(&mut self, effect: AntiEntropyEffect) {
+        match effect {
+            AntiEntropyEffect::ReadLeaf { read, partition, leaf } => {
+                self.spend(1);
+                self.read_leaf(read, partition, leaf);
+            }
+            AntiEntropyEffect::ReadRecord { read, name, .. } => {
+                let load = self.replica.next_load();
+                let key = rows::object_key(&name);
+                self.repairs.loads.insert(load, (read, name));
+                self.effects.push_back(Effect::Load { load, column: Column::Objects, key });
+            }
+            AntiEntropyEffect::StoreState { token, name, pieces, sender, .. } => {
+                self.spend(units_of_record(pieces.iter().map(Record::encoded_len).sum()));
+                let job = IncomingWrite {
+                    reply_to: ReplyTo::State { token: token.0, collected: Vec::new() },
+                    register: None,
+                    pieces,
+                    state_of: Some(sender),
+                    acknowledging: false,
+                    // The exchange ends on the strength of it.
+                    durability: Durability::Synced,
+                    deadline: None,
+                };
+                self.replica.submit(&name, Place::Own, Job::Write(job));
+            }
+            AntiEntropyEffect::DropVersions { token, name, dots, .. } => {
+                self.spend(1);
+                let reply_to = ReplyTo::State { token: token.0, collected: Vec::new() };
+                let job = Job::DropVersions { dots, reply_to };
+                self.replica.submit(&name, Place::Own, job);
+            }
+            // Nothing else is held back.
+            AntiEntropyEffect::Send { .. }
+            | AntiEntropyEffect::Exchanged { .. }
+            | AntiEntropyEffect::Met { .. }
+            | AntiEntropyEffect::LeafAgrees { .. } => {}
         }
     }
 
@@ -164,6 +219,7 @@ impl Node {
             self.repair_event(AntiEntropyEvent::LeafUnreadable { read });
             return true;
         }
+        self.spend(u32::try_from(rows.len() / ROWS_PER_UNIT).unwrap_or(u32::MAX));
         for row in rows {
             let Some((position, name)) = rows::parse_object_key(&row.key) else {
                 self.counters.rows_damaged += 1;
@@ -195,6 +251,10 @@ impl Node {
         let Some((read, name)) = self.repairs.loads.remove(&load) else {
             return false;
         };
+        self.spend(match row {
+            LoadedRow::Found(bytes) => units_of_record(bytes.len()),
+            LoadedRow::Absent | LoadedRow::Damaged | LoadedRow::Failed => 1,
+        });
         let event = match row {
             LoadedRow::Absent => AntiEntropyEvent::RecordRead { read, record: None },
             LoadedRow::Found(bytes) => match StoredRecord::decode(bytes) {

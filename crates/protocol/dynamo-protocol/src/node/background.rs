@@ -3,6 +3,7 @@
 use dynamo_types::Instant;
 
 use super::Node;
+use super::budget::ROWS_PER_UNIT;
 use crate::effect::{Column, Effect, ScanId};
 use crate::event::ScannedRow;
 use crate::replica::{PAGE_BYTES, PAGE_ROWS};
@@ -25,9 +26,11 @@ impl Background {
 impl Node {
     /// Does the next little piece.
     pub(super) fn background_tick(&mut self) {
+        self.budget_tick();
         self.replica.collect_some();
         let now = self.now.monotonic;
-        if now >= self.background.scrub_at || self.replica.scrub_is_urgent() {
+        let is_due = now >= self.background.scrub_at || self.replica.scrub_is_urgent();
+        if is_due && self.has_background_room() {
             self.background.scrub_at = now + self.config.timing.scrub_interval;
             self.scrub();
         }
@@ -70,7 +73,11 @@ impl Node {
             self.repair_event(event);
         }
         if !failed && self.replica.scrub_is_urgent() {
-            self.scrub();
+            // A page a second is what there is always, and no work that anybody waits for.
+            self.spend(u32::try_from(rows.len() / ROWS_PER_UNIT).unwrap_or(u32::MAX));
+            if self.has_background_room() {
+                self.scrub();
+            }
         }
         true
     }

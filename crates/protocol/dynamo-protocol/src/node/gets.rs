@@ -379,6 +379,7 @@ impl Node {
                     let latency = now.saturating_since(asked);
                     self.health.request_answered(from, now, latency);
                     self.read_latency.record(latency);
+                    self.read_took(latency);
                 }
                 get.machine.handle(now, GetEvent::Answered { from, outcome });
                 self.drive_get(id, get);

@@ -63,7 +63,9 @@ impl Node {
         }
         // In turn, so that one that nobody can take now holds up no other.
         let handed_over = &self.moves.handed_over;
-        let waits = |id: &&PartitionId| !handed_over.contains(id) && self.is_all_stored(**id);
+        let waits = |id: &&PartitionId| {
+            !handed_over.contains(id) && !self.is_parting(**id) && self.is_all_stored(**id)
+        };
         let left = self.replica.leftovers();
         let behind = (Bound::Excluded(self.moves.swept_last), Bound::Unbounded);
         let next = left.range(behind).find(waits).or_else(|| left.iter().find(waits)).copied();
@@ -83,6 +85,10 @@ impl Node {
 
     fn offer_page(&mut self, id: PartitionId, behind: Option<Bytes>) {
         self.sweep = None;
+        if !self.has_background_room() {
+            // Where it stands is known.
+            return self.go_on_with_room();
+        }
         // Joiners wait with what is delayed. Another one each time: one may be full or incomplete.
         let members = self.ranked(self.registers.read_set(id).iter());
         let place = self.moves.sweeps % members.len().max(1);
@@ -118,6 +124,7 @@ impl Node {
             self.counters.loads_failed += 1;
             return true;
         }
+        self.spend(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         sweep.scan = None;
         sweep.is_last = end;
         sweep.reached = rows.last().map(|row| row.key.clone());

@@ -23,6 +23,7 @@ use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, NodeId, PartitionId, RegisterTag};
 
 use super::Node;
+use super::budget::MOVE_UNITS;
 use super::operations::Origin;
 use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
@@ -30,8 +31,9 @@ use crate::effect::{Column, Lane, StoreWrite};
 use crate::replica::MetaTag;
 use crate::rows;
 
-/// Moves that this node drives at once and that are not decided: each joiner of them is in an exchange or
-/// two, of which a node has 32 under way at most.
+/// Moves that this node drives at once: each joiner of them is in an exchange or two, of which a node has
+/// 32 under way at most. The background budget allows fewer beside requests. What waits is at rest: puts
+/// go to one set only, and nothing changes that would have to be compared.
 const MOVES_DRIVEN_MAX: usize = 16;
 /// How long a move may stand still until the next node of its sets drives it too, in intervals.
 const TAKEOVER_INTERVALS: u32 = 10;
@@ -69,6 +71,8 @@ pub(super) struct Moves {
     has_everything_of: BTreeMap<PartitionId, (RegisterTag, BTreeSet<NodeId>)>,
     /// As a leaver: who has everything of this node.
     handed_to: BTreeMap<PartitionId, BTreeSet<NodeId>>,
+    /// Partitions that this node has lost and not heard of all new members that they have everything.
+    partings: BTreeMap<PartitionId, Parting>,
     /// Partitions that were handed over to all new members: nothing of them need be offered.
     pub(super) handed_over: BTreeSet<PartitionId>,
     /// Left-over records that were taken: up to which row, for partitions that are not done.
@@ -79,7 +83,21 @@ pub(super) struct Moves {
     /// When the register of each partition that is not settled was last seen to change.
     changed_at: BTreeMap<PartitionId, Instant>,
     started: Instant,
+    /// When all moves are looked at.
     at: Instant,
+    /// When there is room for more of them.
+    more_at: Option<Instant>,
+}
+
+/// A partition that this node has left while word of its heirs may be on its way: the end of the move came
+/// by another one of them.
+#[derive(Debug)]
+struct Parting {
+    /// The register under which it was handed over.
+    tag: RegisterTag,
+    /// Those of whom it was not heard that they have everything.
+    missing: BTreeSet<NodeId>,
+    since: Instant,
 }
 
 impl Moves {
@@ -114,6 +132,7 @@ impl Moves {
             unsaved: BTreeSet::new(),
             has_everything_of: BTreeMap::new(),
             handed_to: BTreeMap::new(),
+            partings: BTreeMap::new(),
             handed_over: BTreeSet::new(),
             swept: BTreeMap::new(),
             swept_last: PartitionId(0),
@@ -121,11 +140,12 @@ impl Moves {
             changed_at: BTreeMap::new(),
             started: now,
             at: now + config.timing.move_interval,
+            more_at: None,
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.at
+        self.more_at.map_or(self.at, |more_at| more_at.min(self.at))
     }
 
     pub(super) fn wanted_digest(&self) -> u128 {
@@ -247,7 +267,7 @@ impl Node {
 
     // Driving.
 
-    /// What is due once a second, or at once when there is room for another move.
+    /// What is due once a second.
     pub(super) fn move_timeout(&mut self) {
         if self.now.monotonic < self.moves.at {
             return;
@@ -332,30 +352,72 @@ impl Node {
 
     /// Takes the next step of every move that this node drives, and begins more of them.
     fn attend_to_moves(&mut self) {
-        let count = self.registers.count();
-        let mut room = MOVES_DRIVEN_MAX.saturating_sub(self.undecided_driven());
-        for id in count.partitions() {
-            let register = self.registers.register(id);
+        for id in self.registers.count().partitions() {
             let goal = self.goal(id);
-            let needs = register.movement.is_some() || goal != Goal::Finish;
-            let begins = register.movement.is_none_or(|m| m.stage == Stage::Committed);
+            let needs = self.registers.register(id).movement.is_some() || goal != Goal::Finish;
             if !needs || !self.drives(id) {
                 self.moves.drivers.remove(&id);
+            } else if !self.is_yet_to_begin(id, goal) {
+                self.step(id, goal);
+            }
+        }
+        self.begin_moves();
+    }
+
+    /// Whether somebody has to begin to move a partition, and nobody here does.
+    fn is_yet_to_begin(&self, id: PartitionId, goal: Goal) -> bool {
+        let register = self.registers.register(id);
+        register.movement.is_none_or(|movement| movement.stage == Stage::Committed)
+            && goal != Goal::Finish
+            && !self.moves.drivers.contains_key(&id)
+    }
+
+    /// Begins as many moves as there is room for.
+    fn begin_moves(&mut self) {
+        let mut room = self.share_of(MOVES_DRIVEN_MAX).saturating_sub(self.moves_under_way());
+        for id in self.registers.count().partitions() {
+            if room == 0 {
+                return;
+            }
+            let goal = self.goal(id);
+            if !self.is_yet_to_begin(id, goal) || !self.drives(id) {
                 continue;
             }
-            let is_new = begins && goal != Goal::Finish && !self.moves.drivers.contains_key(&id);
-            if is_new && room == 0 {
-                continue;
+            if !self.has_background_room() {
+                return self.go_on_with_room();
             }
-            room -= usize::from(is_new);
-            self.counters.moves_begun += u64::from(is_new);
+            room -= 1;
+            self.spend(MOVE_UNITS);
+            self.counters.moves_begun += 1;
             self.step(id, goal);
         }
     }
 
-    fn undecided_driven(&self) -> usize {
-        let undecided = |driver: &&Driver| !driver.known().is_decided();
-        self.moves.drivers.values().filter(undecided).count()
+    /// What is not done for want of room is done when there is room.
+    pub(super) fn go_on_with_room(&mut self) {
+        self.moves.more_at = Some(self.next_background_room());
+    }
+
+    /// Begins what waited for room.
+    pub(super) fn more_moves_timeout(&mut self) {
+        if self.moves.more_at.is_some_and(|at| at <= self.now.monotonic) {
+            self.moves.more_at = None;
+            if !self.is_stopped() {
+                self.begin_moves();
+                self.sweep_leftovers();
+            }
+        }
+    }
+
+    /// Moves that this node drives, but for those that are done save for a node that is down: they may take
+    /// long, and hold up no others.
+    fn moves_under_way(&self) -> usize {
+        let is_under_way = |driver: &&Driver| {
+            let register = driver.known();
+            !register.is_decided()
+                || register.everyone().into_iter().all(|node| self.is_healthy(node))
+        };
+        self.moves.drivers.values().filter(is_under_way).count()
     }
 
     /// Whether this node drives a partition: it is the first of its sets that is up, or it is the one that
@@ -430,7 +492,7 @@ impl Node {
         if ended && self.moves.drivers.remove(&id).is_some() {
             self.counters.moves_ended += 1;
             // There is room for another one.
-            self.moves.at = self.now.monotonic;
+            self.moves.more_at = Some(self.now.monotonic);
         }
     }
 
@@ -544,7 +606,13 @@ impl Node {
         exchanged: &[NodeId],
         compared: &[NodeId],
     ) {
-        if !self.registers.count().contains(id) || self.registers.tag(id) != register {
+        if !self.registers.count().contains(id) {
+            return;
+        }
+        if compared.contains(&self.config.node) {
+            self.heir_has_everything(id, from, register);
+        }
+        if self.registers.tag(id) != register {
             return;
         }
         if compared.contains(&self.config.node) {
@@ -584,16 +652,38 @@ impl Node {
         self.moves.has_everything_of.remove(&id);
         self.moves.swept.remove(&id);
         let handed_to = self.moves.handed_to.remove(&id).unwrap_or_default();
+        self.moves.partings.remove(&id);
+        self.moves.handed_over.remove(&id);
         let here = self.config.node;
-        if *after == before.cleaned()
-            && !after.everyone().contains(&here)
-            && (after.current.iter().all(|node| handed_to.contains(&node))
-                || planted(PlantedBug::LeaverWipedAfterOne))
-        {
-            self.moves.handed_over.insert(id);
-        } else {
-            self.moves.handed_over.remove(&id);
+        if *after == before.cleaned() && !after.everyone().contains(&here) {
+            let missing = after.current.iter().filter(|node| !handed_to.contains(node));
+            let missing: BTreeSet<NodeId> = missing.collect();
+            if missing.is_empty() || planted(PlantedBug::LeaverWipedAfterOne) {
+                self.moves.handed_over.insert(id);
+            } else {
+                let (tag, since) = (before.tag(), self.now.monotonic);
+                self.moves.partings.insert(id, Parting { tag, missing, since });
+            }
         }
+    }
+
+    /// A new member has everything of a partition that this node leaves, or has just left.
+    fn heir_has_everything(&mut self, id: PartitionId, heir: NodeId, register: RegisterTag) {
+        let Some(parting) = self.moves.partings.get_mut(&id) else { return };
+        if parting.tag == register {
+            parting.missing.remove(&heir);
+            if parting.missing.is_empty() {
+                self.moves.partings.remove(&id);
+                self.moves.handed_over.insert(id);
+            }
+        }
+    }
+
+    /// Whether word of the heirs of a partition may still be on its way.
+    pub(super) fn is_parting(&self, id: PartitionId) -> bool {
+        let patience = self.config.timing.move_interval;
+        let parting = self.moves.partings.get(&id);
+        parting.is_some_and(|p| self.now.monotonic.saturating_since(p.since) < patience)
     }
 
     // The nodes themselves.

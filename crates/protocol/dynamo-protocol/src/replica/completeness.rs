@@ -103,6 +103,11 @@ impl Partitions for Replica {
         })
     }
 
+    fn has_left(&self, partition: PartitionId, node: NodeId) -> bool {
+        let partition = self.partitions.get(partition);
+        partition.is_some_and(|partition| partition.leavers.contains(&node))
+    }
+
     fn known(&self, partition: PartitionId) -> Vec<KnownBy> {
         self.known_members(partition)
     }

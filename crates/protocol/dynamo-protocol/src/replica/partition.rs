@@ -35,6 +35,8 @@ pub(super) struct Partition {
     pub(super) holds: bool,
     /// The other members, and joiners, if this node is one.
     pub(super) others: Vec<NodeId>,
+    /// Nodes that only hand over what they have.
+    pub(super) leavers: Vec<NodeId>,
     /// The other members.
     pub(super) members: Vec<NodeId>,
     /// The last synced checkpoint of this process: what is reported (protocol rule 5).
@@ -301,6 +303,7 @@ impl Partitions {
             takes_part: true,
             holds: true,
             others: Vec::new(),
+            leavers: Vec::new(),
             members: Vec::new(),
             durable: None,
             reports: BTreeMap::new(),

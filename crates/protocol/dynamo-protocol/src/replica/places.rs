@@ -47,6 +47,8 @@ pub(crate) struct Standing {
     pub(crate) others: Vec<NodeId>,
     /// Those of them that hold the partition: joiners do not, before it is decided.
     pub(crate) members: Vec<NodeId>,
+    /// Nodes that only hand over what they have.
+    pub(crate) leavers: Vec<NodeId>,
     pub(crate) role: Role,
     /// Whether the node is one that puts need: who only has to hand over takes nothing any more.
     pub(crate) holds: bool,
@@ -70,7 +72,8 @@ impl Replica {
             return;
         }
         let partition = self.partitions.get_mut(id);
-        let Standing { tag, others, members, role, holds, begins_anew, takes_part } = standing;
+        let Standing { tag, others, members, leavers, role, holds, begins_anew, takes_part } =
+            standing;
         partition.takes_part = takes_part;
         partition.holds = holds;
         let is_new = partition.tag != Some(tag);
@@ -86,6 +89,7 @@ impl Replica {
         }
         partition.reports.retain(|member, _| others.contains(member));
         partition.met.retain(|member, _| others.contains(member));
+        partition.leavers = leavers;
         partition.others = others;
         partition.members = members;
         if partition.role != role {

@@ -8,8 +8,8 @@ use dynamo_messages::{
     ReplicaWrite, Reply, Request, encode_peer,
 };
 use dynamo_protocol::{
-    Announcement, ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo, Node, NodeConfig,
-    Recovered, ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
+    Announcement, BudgetConfig, ClientId, Column, Effect, Event, LoadId, LoadedRow, MemberInfo,
+    Node, NodeConfig, Recovered, ScannedRow, StoreId, StoreResult, StoreWrite, Timing, rows,
 };
 use dynamo_ring::{Layout, RingMember, Zone, first_layout};
 use dynamo_types::{
@@ -187,6 +187,7 @@ impl Cluster {
             bytes_in_flight_max: 64 << 10,
             retries_remembered_max: 1000,
             hint_bytes_max: self.hint_bytes_max,
+            background: BudgetConfig::default(),
             tree_depth: self.tree_depths.get(&id).copied().unwrap_or(1),
         };
         let meta = disk.iter().filter(|((column, _), _)| *column == Column::Meta);

@@ -85,6 +85,10 @@ impl Partitions for Copy {
         (partition == PARTITION).then_some(state)
     }
 
+    fn has_left(&self, _: PartitionId, _: NodeId) -> bool {
+        false
+    }
+
     fn known(&self, _: PartitionId) -> Vec<KnownBy> {
         Vec::new()
     }

@@ -1,36 +1,54 @@
 //! What the machine did, counted.
 
-/// What the machine did since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AntiEntropyCounters {
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What the machine did since it was made. Each name is also the metric's, between
+        /// `dynamo_anti_entropy_` and `_total`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct AntiEntropyCounters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl AntiEntropyCounters {
+            /// All counters with their names.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
     /// Questions for the roots shared with a peer.
-    pub roots_asked: u64,
+    roots_asked,
     /// Partitions found equal by their roots and clocks alone, as the asker or the asked.
-    pub roots_equal: u64,
+    roots_equal,
     /// Sessions begun as the initiator.
-    pub sessions_begun: u64,
+    sessions_begun,
     /// Sessions answered.
-    pub sessions_answered: u64,
+    sessions_answered,
     /// Sessions refused to peers.
-    pub sessions_refused: u64,
+    sessions_refused,
     /// Exchanges that were complete, in either role.
-    pub exchanges: u64,
+    exchanges,
     /// Sessions that ended otherwise.
-    pub sessions_failed: u64,
+    sessions_failed,
     /// Leaves compared record by record.
-    pub leaves: u64,
+    leaves,
     /// Of these, how many had the same records on both sides.
-    pub leaves_agreed: u64,
+    leaves_agreed,
     /// Leaves that could not be compared.
-    pub leaves_unresolved: u64,
+    leaves_unresolved,
     /// Records sent.
-    pub records_sent: u64,
+    records_sent,
+    /// Bytes of the messages with these: what moves and repairs carry.
+    record_bytes_sent,
     /// Pieces of records received and stored, or refused as obsolete.
-    pub pieces_stored: u64,
+    pieces_stored,
     /// Pieces of records received that could not be stored.
-    pub pieces_refused: u64,
+    pieces_refused,
     /// Versions dropped because another member had collected them.
-    pub versions_dropped: u64,
+    versions_dropped,
     /// Messages that fit no session or broke a rule, or were doubled.
-    pub messages_ignored: u64,
+    messages_ignored,
 }

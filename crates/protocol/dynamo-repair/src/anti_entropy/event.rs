@@ -34,6 +34,10 @@ pub trait Partitions {
     /// The state of a partition; none if this node is no member of it, or has no tree of it yet.
     fn state(&self, partition: PartitionId) -> Option<PartitionState<'_>>;
 
+    /// Whether a node has left a partition and only hands over what it has, under the register that this
+    /// node goes by. Both sides of an exchange go by the same one, so they say the same of each other.
+    fn has_left(&self, partition: PartitionId, node: NodeId) -> bool;
+
     /// By which checkpoints this node knows the other members of a partition.
     fn known(&self, partition: PartitionId) -> Vec<KnownBy>;
 

@@ -12,7 +12,7 @@ use dynamo_messages::repair::{StateMessage, StateRecord};
 use dynamo_types::ObjectName;
 use dynamo_versioning::{Dot, DotSet, Record};
 
-use super::finding::{Differing, HeldBy, NameKey};
+use super::finding::{Differing, HeldBy, NameKey, Sides};
 
 /// Bytes sent and not stored yet. Part of the protocol: the receiver takes no more. It keeps a disk
 /// busy that syncs every few milliseconds.
@@ -35,6 +35,8 @@ pub(super) struct Exchange {
     /// Whether this side, or the other, is incomplete.
     here_incomplete: bool,
     there_incomplete: bool,
+    /// Whether this side, or the other, has left the partition.
+    sides: Sides,
     /// Names of records to send; bounded, as is `expected`, by how many an initiator settles before
     /// those settled are exchanged.
     to_send: VecDeque<ObjectName>,
@@ -120,8 +122,8 @@ pub(super) enum ExchangeEffect {
 }
 
 impl Exchange {
-    pub(super) fn new(here_incomplete: bool) -> Self {
-        Self { here_incomplete, typical_bytes: RECORD_BYTES_GUESS, ..Self::default() }
+    pub(super) fn new(here_incomplete: bool, sides: Sides) -> Self {
+        Self { here_incomplete, sides, typical_bytes: RECORD_BYTES_GUESS, ..Self::default() }
     }
 
     /// The other side takes part.
@@ -137,10 +139,10 @@ impl Exchange {
     /// These records differ.
     pub(super) fn differ(&mut self, records: Vec<Differing>) {
         for Differing { name, held_by } in records {
-            if held_by != HeldBy::Here {
+            if held_by != HeldBy::Here && !self.sides.here_left {
                 self.expected.insert(NameKey::of(&name));
             }
-            if held_by != HeldBy::There {
+            if held_by != HeldBy::There && !self.sides.there_left {
                 self.to_send.push_back(name);
             }
         }

@@ -48,6 +48,28 @@ pub struct Snapshot {
     pub register: RegisterTag,
     /// By which checkpoints the other members are known here.
     pub known: Vec<KnownBy>,
+    /// Who has left the partition.
+    pub sides: Sides,
+}
+
+/// Who of the two sides of a session has left the partition.
+///
+/// Who has left takes no writes any more: what it has is compared at once, and handed over. What it lacks is
+/// not its own any more, and is not sent to it; so it does not join what the other side knows either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sides {
+    /// This side has.
+    pub here_left: bool,
+    /// The other side has.
+    pub there_left: bool,
+}
+
+impl Sides {
+    /// Whether any of them has.
+    #[must_use]
+    pub fn any_left(self) -> bool {
+        self.here_left || self.there_left
+    }
 }
 
 /// What a machine is told; `M` is what the other side says.

@@ -18,7 +18,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::config::AntiEntropyConfig;
 use super::counters::AntiEntropyCounters;
 use super::event::{AntiEntropyEffect, AntiEntropyEvent, Partitions, ReadId, StateToken};
-use super::finding::Snapshot;
+use super::finding::{Sides, Snapshot};
 use super::peers::{Asked, Peers};
 use super::roots::root_of;
 use super::session::{Ending, Session, SessionEffect, SessionEvent, SessionKey};
@@ -186,6 +186,23 @@ impl AntiEntropy {
         let sharing = self.peers.sharing(partition);
         let verified = |node: &NodeId| self.peers.link(*node, partition)?.verified;
         sharing.iter().map(verified).collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Whether a session still waits for what this read or store brings. If not it need not be done; and a
+    /// store must not: its session may have ended because this node goes by another register, or has
+    /// wiped its copy.
+    #[must_use]
+    pub fn is_awaited(&self, effect: &AntiEntropyEffect) -> bool {
+        match effect {
+            AntiEntropyEffect::ReadLeaf { read, .. }
+            | AntiEntropyEffect::ReadRecord { read, .. } => self.reads.contains_key(read),
+            AntiEntropyEffect::StoreState { token, .. }
+            | AntiEntropyEffect::DropVersions { token, .. } => self.stores.contains_key(token),
+            AntiEntropyEffect::Send { .. }
+            | AntiEntropyEffect::Exchanged { .. }
+            | AntiEntropyEffect::Met { .. }
+            | AntiEntropyEffect::LeafAgrees { .. } => true,
+        }
     }
 
     /// Sessions under way, in both roles.
@@ -505,7 +522,7 @@ impl AntiEntropy {
         partitions: &dyn Partitions,
     ) {
         self.peers.clear_due(node, partition);
-        let Some(mine) = snapshot(partition, partitions) else {
+        let Some(mine) = snapshot(partition, self.config.node, node, partitions) else {
             // Not yet: its tree is being made.
             return self.peers.set_due(node, partition, now + self.config.retry);
         };
@@ -530,7 +547,8 @@ impl AntiEntropy {
         }
         let partition = opening.partition;
         let is_shared = self.peers.link(key.peer, partition).is_some();
-        let Some(mine) = snapshot(partition, partitions).filter(|_| is_shared) else {
+        let mine = snapshot(partition, self.config.node, key.peer, partitions);
+        let Some(mine) = mine.filter(|_| is_shared) else {
             return self.refuse(key, Refusal::NoMember);
         };
         if partitions.state(partition).is_none_or(|state| state.register != opening.register) {
@@ -621,6 +639,7 @@ impl AntiEntropy {
                     {
                         let whole = records.iter().filter(|record| record.last);
                         self.counters.records_sent += whole.count() as u64;
+                        self.counters.record_bytes_sent += state.cost().total();
                     }
                     self.send(key.peer, message);
                 }
@@ -686,6 +705,8 @@ impl AntiEntropy {
         let recovers = is_incomplete(partition, partitions);
         let retry = now + self.config.retry + self.random_up_to(self.config.retry);
         match ending {
+            // The other side has what was here, and this one did not ask for what is there.
+            Ending::Complete(_) if session.sides.here_left => self.counters.exchanges += 1,
             Ending::Complete(clock) => {
                 self.counters.exchanges += 1;
                 self.peers.set_verified(key.peer, partition, Some(session.began));
@@ -758,8 +779,14 @@ fn is_incomplete(partition: PartitionId, partitions: &dyn Partitions) -> bool {
 }
 
 /// A partition as it is now; none if this node is no member of it.
-fn snapshot(partition: PartitionId, partitions: &dyn Partitions) -> Option<Snapshot> {
+fn snapshot(
+    partition: PartitionId,
+    here: NodeId,
+    there: NodeId,
+    partitions: &dyn Partitions,
+) -> Option<Snapshot> {
     let state = partitions.state(partition)?;
+    let has_left = |node| partitions.has_left(partition, node);
     Some(Snapshot {
         partition,
         register: state.register,
@@ -767,5 +794,6 @@ fn snapshot(partition: PartitionId, partitions: &dyn Partitions) -> Option<Snaps
         clock: (!state.incomplete).then(|| Arc::new(state.clock.clone())),
         losses: state.losses,
         known: partitions.known(partition),
+        sides: Sides { here_left: has_left(here), there_left: has_left(there) },
     })
 }

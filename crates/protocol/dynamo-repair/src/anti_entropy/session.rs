@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use dynamo_merkle::{NodePath, Sum};
 use dynamo_messages::RepairMessage;
@@ -14,7 +15,7 @@ use dynamo_versioning::{Dot, DotClock, DotSet, Record};
 use super::config::AntiEntropyConfig;
 use super::event::LeafItem;
 use super::exchange::{Exchange, ExchangeEffect};
-use super::finding::{Effect, Event, FindingConfig, Outcome, Snapshot};
+use super::finding::{Effect, Event, FindingConfig, Outcome, Sides, Snapshot};
 use super::initiator::Initiator;
 use super::responder::Responder;
 
@@ -35,6 +36,8 @@ pub(super) struct Session {
     pub(super) losses: u64,
     /// When its snapshot was taken: what it verifies is verified as of then.
     pub(super) began: Instant,
+    /// Who has left the partition.
+    pub(super) sides: Sides,
     /// Our clock in the snapshot; none if the copy is incomplete.
     ours: Option<Arc<DotClock>>,
     /// The other side's, empty if it is incomplete; none until it takes part.
@@ -55,11 +58,13 @@ struct SnapshotOf {
     partition: PartitionId,
     losses: u64,
     ours: Option<Arc<DotClock>>,
+    sides: Sides,
 }
 
 impl SnapshotOf {
     fn of(mine: &Snapshot) -> Self {
-        Self { partition: mine.partition, losses: mine.losses, ours: mine.clock.clone() }
+        let Snapshot { partition, losses, ref clock, sides, .. } = *mine;
+        Self { partition, losses, ours: clock.clone(), sides }
     }
 }
 
@@ -133,7 +138,9 @@ impl Session {
         key: SessionKey,
         mine: Snapshot,
     ) -> Self {
-        let finding = FindingConfig { pause: config.pause, leaves_at_once };
+        // Nothing is on its way to who has left.
+        let pause = if mine.sides.any_left() { Duration::ZERO } else { config.pause };
+        let finding = FindingConfig { pause, leaves_at_once };
         let of = SnapshotOf::of(&mine);
         let role = Role::Initiator(Initiator::new(finding, key.session, mine));
         Self::new(now, config, key, of, role)
@@ -157,7 +164,7 @@ impl Session {
         now: Instant,
         config: AntiEntropyConfig,
         key: SessionKey,
-        SnapshotOf { partition, losses, ours }: SnapshotOf,
+        SnapshotOf { partition, losses, ours, sides }: SnapshotOf,
         role: Role,
     ) -> Self {
         let mut session = Self {
@@ -165,7 +172,8 @@ impl Session {
             partition,
             losses,
             began: now,
-            exchange: Exchange::new(ours.is_none()),
+            exchange: Exchange::new(ours.is_none(), sides),
+            sides,
             other_is_incomplete: false,
             ours,
             theirs: None,

@@ -134,3 +134,20 @@ fn hint_flood_on_return_is_held_back_by_the_window() {
     assert_eq!(delivered(&sent).len(), 8, "the rest waits for answers");
     assert!(!sent.contains(&scan(Some(&[199]))), "and no more is read meanwhile");
 }
+
+#[test]
+fn within_a_budget_fewer_hints_are_under_way_but_always_one() {
+    let mut handoff = HintedHandoff::new(HandoffConfig::default());
+    handoff.handle(at(0), HandoffEvent::Budget(0));
+    handoff.handle(at(0), HandoffEvent::Up(T));
+    handoff.handle(at(0), HandoffEvent::Pending(T));
+    assert_eq!(effects(&mut handoff), [scan(None)]);
+    handoff.handle(at(0), scanned((0..20).map(row).collect(), true));
+    let first = delivered(&effects(&mut handoff));
+    assert_eq!(first.len(), 1);
+    // Room for more is used at once.
+    handoff.handle(at(1), HandoffEvent::Budget(5));
+    assert_eq!(delivered(&effects(&mut handoff)).len(), 3, "a twentieth of 64, rounded up");
+    handoff.handle(at(1), HandoffEvent::Budget(100));
+    assert_eq!(delivered(&effects(&mut handoff)).len(), 4, "what the target's answers allow: 8");
+}

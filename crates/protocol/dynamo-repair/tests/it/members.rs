@@ -128,6 +128,34 @@ fn what_one_member_missed_reaches_it() {
 }
 
 #[test]
+fn who_has_left_hands_over_what_it_has_and_gets_and_learns_nothing() {
+    for (left, stays) in [(0, 1), (1, 0)] {
+        let mut world = world(2, 6);
+        for key in 0..10 {
+            world.write(key, key % 2, value("v"));
+        }
+        // What both have, and differs.
+        world.write(left, stays, value("w"));
+        for member in &mut world.members {
+            member.copies.2.insert(NodeId(left as u64));
+        }
+        let before = world.members[left].copies.get(&PartitionId(0)).unwrap().clock.clone();
+        world.run(30 * SECOND);
+        let names = world.truth.names.clone();
+        let held = |member: usize| {
+            (0..10).filter(|key| world.members[member].held(&names[*key]).is_some()).count()
+        };
+        assert_eq!((held(left), held(stays)), (5, 10));
+        let counters = world.counters();
+        assert_eq!(counters[stays].records_sent, 0);
+        assert!(counters[left].records_sent >= 5);
+        assert!(counters[stays].exchanges > 0, "that counts as an exchange with all that it has");
+        let after = &world.members[left].copies.get(&PartitionId(0)).unwrap().clock;
+        assert_eq!(*after, before, "it must not claim what it did not get");
+    }
+}
+
+#[test]
 fn what_was_on_its_way_is_not_sent_again() {
     let mut world = world(2, 5);
     world.run(5 * SECOND);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use dynamo_merkle::{ItemDigest, NodePath, SumTree, TreeKey};
 use dynamo_messages::repair::{Answer, Question, SessionId};
 use dynamo_repair::anti_entropy::{
-    Differing, Effect, Event, FindingConfig, Initiator, LeafItem, Outcome, Responder, Snapshot,
+    Differing, Effect, Event, FindingConfig, Initiator, LeafItem, Outcome, Responder, Sides,
+    Snapshot,
 };
 use dynamo_types::{Bucket, Instant, Key, ObjectName, PartitionCount, PartitionId, Position};
 
@@ -71,6 +72,7 @@ impl Replica {
             losses: 0,
             register: dynamo_types::RegisterTag::of_digest(1),
             known: Vec::new(),
+            sides: Sides::default(),
         }
     }
 

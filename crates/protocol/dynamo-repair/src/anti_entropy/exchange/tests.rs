@@ -40,7 +40,7 @@ fn effects(exchange: &mut Exchange) -> Vec<ExchangeEffect> {
 
 /// What is sent for one record, all of it acknowledged at once.
 fn messages_of(record: &Record) -> Vec<StateMessage> {
-    let mut exchange = Exchange::new(false);
+    let mut exchange = Exchange::new(false, Sides::default());
     exchange.differ(vec![differing(0, HeldBy::Here)]);
     let mut messages = Vec::new();
     loop {
@@ -63,7 +63,7 @@ fn messages_of(record: &Record) -> Vec<StateMessage> {
 
 /// A side that expects one record and was told all of it that `messages` have, all stored.
 fn told(messages: impl IntoIterator<Item = StateMessage>) -> Exchange {
-    let mut exchange = Exchange::new(false);
+    let mut exchange = Exchange::new(false, Sides::default());
     exchange.differ(vec![differing(0, HeldBy::There)]);
     exchange.found(true);
     exchange.say_sent(None);
@@ -101,7 +101,7 @@ fn a_piece_that_is_missing_is_noticed_though_the_last_one_came() {
 
 #[test]
 fn small_records_share_a_message() {
-    let mut exchange = Exchange::new(false);
+    let mut exchange = Exchange::new(false, Sides::default());
     exchange.differ((0..10).map(|number| differing(number, HeldBy::Both)).collect());
     let reads: Vec<_> = effects(&mut exchange);
     for effect in reads {
@@ -118,7 +118,7 @@ fn small_records_share_a_message() {
 
 #[test]
 fn no_more_than_the_window_is_read_or_under_way() {
-    let mut exchange = Exchange::new(false);
+    let mut exchange = Exchange::new(false, Sides::default());
     exchange.differ((0..100).map(|number| differing(number, HeldBy::Here)).collect());
     let (mut sent, mut answers) = (Vec::new(), 0);
     loop {
@@ -150,7 +150,7 @@ fn no_more_than_the_window_is_read_or_under_way() {
 #[test]
 fn whoever_sends_beyond_the_window_ends_the_session() {
     let messages = messages_of(&record(20, 40_000));
-    let mut exchange = Exchange::new(false);
+    let mut exchange = Exchange::new(false, Sides::default());
     exchange.differ(vec![differing(0, HeldBy::There)]);
     // Nothing is ever stored.
     let taken = messages.into_iter().take_while(|message| exchange.receive(message.clone()));
@@ -159,7 +159,7 @@ fn whoever_sends_beyond_the_window_ends_the_session() {
 
 #[test]
 fn what_nobody_asked_for_is_answered_and_not_stored() {
-    let mut exchange = Exchange::new(false);
+    let mut exchange = Exchange::new(false, Sides::default());
     let record = StateRecord { name: name(7), pieces: vec![record(1, 5)], last: true };
     assert!(exchange.receive(StateMessage::State { number: 0, records: vec![record] }));
     let answered = effects(&mut exchange);
@@ -172,10 +172,10 @@ fn what_nobody_asked_for_is_answered_and_not_stored() {
 #[test]
 fn only_an_incomplete_sender_is_told_what_was_collected_and_drops_it() {
     for incomplete in [true, false] {
-        let mut receiver = Exchange::new(false);
+        let mut receiver = Exchange::new(false, Sides::default());
         receiver.opened(incomplete);
         receiver.differ(vec![differing(0, HeldBy::There)]);
-        let mut sender = Exchange::new(incomplete);
+        let mut sender = Exchange::new(incomplete, Sides::default());
         sender.differ(vec![differing(0, HeldBy::Here)]);
         assert!(matches!(effects(&mut sender)[..], [ExchangeEffect::Read(_)]));
         sender.read(name(0), Some(&record(1, 5)));
@@ -200,7 +200,7 @@ fn only_an_incomplete_sender_is_told_what_was_collected_and_drops_it() {
 #[test]
 fn a_refused_store_or_an_unreadable_record_leaves_both_sides_incomplete() {
     let state = messages_of(&record(1, 5)).remove(0);
-    let mut receiver = Exchange::new(false);
+    let mut receiver = Exchange::new(false, Sides::default());
     receiver.differ(vec![differing(0, HeldBy::There)]);
     receiver.found(true);
     assert!(receiver.receive(state));
@@ -213,7 +213,7 @@ fn a_refused_store_or_an_unreadable_record_leaves_both_sides_incomplete() {
     });
     assert!(refused, "the sender is told");
 
-    let mut sender = Exchange::new(false);
+    let mut sender = Exchange::new(false, Sides::default());
     sender.differ(vec![differing(0, HeldBy::Here)]);
     assert!(matches!(effects(&mut sender)[..], [ExchangeEffect::Read(_)]));
     sender.unreadable();

@@ -38,8 +38,12 @@ pub(crate) struct Copy {
     mint: DotMint,
 }
 
-/// All copies, and which of them have no tree yet.
-pub(crate) struct Copies(BTreeMap<PartitionId, Copy>, pub(crate) BTreeSet<PartitionId>);
+/// All copies, which of them have no tree yet, and who has left the partitions.
+pub(crate) struct Copies(
+    BTreeMap<PartitionId, Copy>,
+    pub(crate) BTreeSet<PartitionId>,
+    pub(crate) BTreeSet<NodeId>,
+);
 
 impl Copies {
     pub(crate) fn get(&self, partition: &PartitionId) -> Option<&Copy> {
@@ -59,6 +63,10 @@ impl Partitions for Copies {
             incomplete: *incomplete,
             losses: 0,
         })
+    }
+
+    fn has_left(&self, _: PartitionId, node: NodeId) -> bool {
+        self.2.contains(&node)
     }
 
     /// No disk of this world is ever set back.
@@ -123,7 +131,7 @@ impl Member {
         let mut member = Self {
             number,
             machine: AntiEntropy::new(AntiEntropyConfig::new(NodeId(number as u64)), seed),
-            copies: Copies(copies, BTreeSet::new()),
+            copies: Copies(copies, BTreeSet::new(), BTreeSet::new()),
             rows: BTreeMap::new(),
             hybrid: HybridClock::new(),
             process: 0,

@@ -1,0 +1,135 @@
+//! The background budget (Paper §6.5): what it hears of how long clients wait, and whom it holds back.
+//!
+//! Held back are the reads and stores of anti-entropy and how many exchanges run at once, the pace of
+//! hints, moves that begin, what is left over of partitions that have gone, and the scrub. What others ask
+//! of this node is answered; what that costs is counted, so that its own work makes room.
+
+use alloc::collections::BTreeMap;
+
+use dynamo_repair::anti_entropy::AntiEntropyEvent;
+use dynamo_repair::budget::{Budget, BudgetConfig, Waited};
+use dynamo_repair::hinted_handoff::HandoffEvent;
+use dynamo_types::Instant;
+
+use super::Node;
+use crate::effect::StoreId;
+
+/// What a session of anti-entropy costs besides its records, in units: copies of a tree and two clocks,
+/// and some ten messages.
+pub(super) const SESSION_UNITS: u32 = 8;
+/// What beginning a move costs: four rounds with promises and votes that a majority syncs, and the
+/// exchanges that compare what was not moved.
+pub(super) const MOVE_UNITS: u32 = 64;
+/// Records of a scan that cost as much as one that is read, decoded and sent.
+pub(super) const ROWS_PER_UNIT: usize = 16;
+/// Bytes that cost as much as a record.
+const BYTES_PER_UNIT: usize = 4096;
+
+/// What a record of this size costs to read or to store.
+pub(super) fn units_of_record(bytes: usize) -> u32 {
+    u32::try_from(1 + bytes / BYTES_PER_UNIT).unwrap_or(u32::MAX)
+}
+
+/// The budget, and what it is told.
+#[derive(Debug)]
+pub(super) struct BackgroundBudget {
+    machine: Budget,
+    /// When each store under way left; as many as the replica has under way.
+    stores: BTreeMap<StoreId, Instant>,
+    /// The share that anti-entropy was told last; 0 while there is no room.
+    told: u8,
+    /// When there is room again for what waits.
+    wake_at: Option<Instant>,
+}
+
+impl BackgroundBudget {
+    pub(super) fn new(config: BudgetConfig, now: Instant) -> Self {
+        Self {
+            machine: Budget::new(config, now),
+            stores: BTreeMap::new(),
+            told: 100,
+            wake_at: None,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.wake_at
+    }
+}
+
+impl Node {
+    /// How much of the most background work there may be now, from 1 to 100.
+    #[must_use]
+    pub fn background_share(&self) -> u8 {
+        self.budget.machine.share()
+    }
+
+    /// A store leaves.
+    pub(super) fn store_began(&mut self, store: StoreId) {
+        self.budget.stores.insert(store, self.now.monotonic);
+    }
+
+    /// A store has ended.
+    pub(super) fn store_ended(&mut self, store: StoreId) {
+        if let Some(began) = self.budget.stores.remove(&store) {
+            let took = self.now.monotonic.saturating_since(began);
+            self.budget.machine.waited(self.now.monotonic, Waited::Store, took);
+        }
+    }
+
+    /// A replica has answered a read.
+    pub(super) fn read_took(&mut self, took: core::time::Duration) {
+        self.budget.machine.waited(self.now.monotonic, Waited::Read, took);
+    }
+
+    /// Whether another piece of background work may begin.
+    pub(super) fn has_background_room(&mut self) -> bool {
+        self.budget.machine.has_room(self.now.monotonic)
+    }
+
+    /// When it may, if it may not now.
+    pub(super) fn next_background_room(&self) -> Instant {
+        self.budget.machine.next_room()
+    }
+
+    /// A piece of background work begins, or turns out to be so large.
+    pub(super) fn spend(&mut self, units: u32) {
+        self.budget.machine.spend(self.now.monotonic, units);
+    }
+
+    /// So many of the most there may be, at least one.
+    pub(super) fn share_of(&self, most: usize) -> usize {
+        (most * usize::from(self.background_share())).div_ceil(100).max(1)
+    }
+
+    /// Thinks the share over.
+    pub(super) fn budget_tick(&mut self) {
+        if self.budget.machine.tick(self.now.monotonic) {
+            self.handoff_event(HandoffEvent::Budget(self.background_share()));
+            self.go_on_with_repairs();
+        }
+    }
+
+    pub(super) fn budget_timeout(&mut self) {
+        if self.budget.wake_at.is_some_and(|at| at <= self.now.monotonic) {
+            self.budget.wake_at = None;
+            self.go_on_with_repairs();
+        }
+    }
+
+    /// Does what anti-entropy wants, as far as there is room for it.
+    pub(super) fn go_on_with_repairs(&mut self) {
+        loop {
+            self.drive_repairs();
+            let has_room = self.has_background_room();
+            let share = if has_room { self.background_share() } else { 0 };
+            if self.budget.told == share {
+                break;
+            }
+            self.budget.told = share;
+            self.tell_repairs(AntiEntropyEvent::Budget(share));
+        }
+        let waits = self.budget.told == 0 || self.repairs_wait();
+        self.budget.wake_at = waits.then(|| self.next_background_room());
+    }
+}
