@@ -13,8 +13,8 @@ from pathlib import Path
 from .elastic import say, table
 from .nodes import Broken, Cluster, wait_for
 
-START, NEW = 3, 4
-KINDS = ("get", "put")  # As `dynamo bench` names them.
+START = 3
+KINDS = ("read", "update")  # As `dynamo bench` names them.
 SETTLED_WITHIN = 300  # Seconds.
 
 
@@ -31,11 +31,11 @@ class Latency:
         self.config = directory / "client" / "client.toml"
         broken = True
         try:
-            self.cluster = Cluster(directory, binaries / "dynamo-node", START, NEW, o.partitions)
+            self.cluster = Cluster(directory, binaries / "dynamo-node", START, START + o.rounds, o.partitions)
             highest = self.bench("--duration", "5s")["throughput"]
             self.rate = max(1, round(highest * o.load))
             say(f"{o.keys} keys of {o.size} bytes; {highest:.0f} operations/s at most, {self.rate} from now on")
-            rounds = [self.round() for _ in range(o.rounds)]
+            rounds = [self.round(START + 1 + number) for number in range(o.rounds)]
             broken = self.judge(rounds)
         except Broken as what:
             say(f"BROKEN: {what}")
@@ -57,17 +57,17 @@ class Latency:
             raise Broken(f"dynamo bench: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-    def round(self):
-        """The node joins, with the load before and amid that; then it leaves."""
+    def round(self, new):
+        """A node joins, with the load before and amid that; then it leaves. A node that has left does not come back."""
         cluster = self.cluster
-        cluster.make(NEW)
-        cluster.start(NEW)
-        wait_for("the new node is known", lambda: cluster.state(1, NEW) == "joining", 30)
-        joined = self.move("join", [{"join": f"node-{NEW}"}])
-        wait_for("it is a member", lambda: cluster.state(1, NEW) == "member", 30)
-        left = self.move("leave", [{"leave": f"node-{NEW}"}])
-        wait_for("it is removed", lambda: cluster.state(1, NEW) == "removed", SETTLED_WITHIN)
-        cluster.stop(NEW)
+        cluster.make(new)
+        cluster.start(new)
+        wait_for("the new node is known", lambda: cluster.state(1, new) == "joining", 30)
+        joined = self.move("join", [{"join": f"node-{new}"}])
+        wait_for("it is a member", lambda: cluster.state(1, new) == "member", 30)
+        left = self.move("leave", [{"leave": f"node-{new}"}])
+        wait_for("it is removed", lambda: cluster.state(1, new) == "removed", SETTLED_WITHIN)
+        cluster.stop(new)
         return [joined, left]
 
     def move(self, what, changes):
@@ -79,8 +79,8 @@ class Latency:
         lasted = wait_for("the move has ended", lambda: all(cluster.settled(n) for n in range(1, START + 1)), SETTLED_WITHIN)
         lasted += self.options.window + 1
         failed = sum(sum(figures["errors"].values()) for figures in (before, during))
-        say(f"{what}: {plan['copies_moved']} copies in {lasted:.0f} s; p99 of gets {self.p99(before, 'get'):.2f} ms, then "
-            f"{self.p99(during, 'get'):.2f}; {'' if still else 'it ended before the load did; '}{failed} requests failed")
+        say(f"{what}: {plan['copies_moved']} copies in {lasted:.0f} s; p99 of gets {self.p99(before, 'read'):.2f} ms, then "
+            f"{self.p99(during, 'read'):.2f}; {'' if still else 'it ended before the load did; '}{failed} requests failed")
         return {"what": what, "before": before, "during": during, "failed": failed, "lasted": lasted}
 
     def p99(self, figures, kind):
