@@ -147,6 +147,53 @@ fn kill_mid_stream() {
     }
 }
 
+/// The link between the source and the node that gets the data is cut twenty times amid one transfer. Each
+/// cut costs at most what was under way.
+#[test]
+fn link_cut_mid_stream() {
+    const CUTS: usize = 20;
+    let mut script = Script::with_spares(3, 1);
+    let hosts = script.replicas_first(KEY);
+    let (driver, at, source, new) = (hosts[0], hosts[1], hosts[2], hosts[3]);
+    let keys = keys_beside(&script, KEY, LONG_STREAM);
+    let value = |key: &String| format!("{key:x>STREAMED_BYTES$}");
+    for key in &keys {
+        stored(&script.put(at, key, &value(key), &[]));
+    }
+    script.cut(new, driver, true);
+    script.cut(new, at, true);
+    script.wait(Duration::from_secs(30));
+    let before = script.records_sent();
+    script.slow_disk(new, 20);
+    committed(&script.change(at, &[join(new), leave(driver)]));
+    for cut in 1..=CUTS {
+        let part = LONG_STREAM * cut / (CUTS + 1);
+        let arrived = |script: &Script| script.object_rows(new) >= part;
+        assert!(script.wait_for(AT_REST, milliseconds(1), arrived), "{part} came");
+        let there = script.object_rows(new);
+        assert!(there < LONG_STREAM, "cut {cut} is too late: {there} records came");
+        script.cut(new, source, true);
+        // Until both sides have noticed.
+        script.wait(Duration::from_secs(4));
+        script.cut(new, source, false);
+    }
+    let arrived = |script: &Script| script.object_rows(new) == LONG_STREAM;
+    assert!(script.wait_for(AT_REST, milliseconds(100), arrived));
+    script.cut(new, driver, false);
+    script.cut(new, at, false);
+    script.await_rest(AT_REST);
+    let sent = usize::try_from(script.records_sent() - before).expect("a few thousand");
+    assert!(sent <= LONG_STREAM + CUTS * WINDOW, "{sent} records were sent");
+    for by in script.serving() {
+        for key in &keys {
+            assert_eq!(script.read(by, key).values, [value(key)], "{key} at {by}");
+        }
+    }
+    rows_are_where_they_belong(&script, &keys);
+}
+
+/// Records of a partition that takes long to move.
+const LONG_STREAM: usize = 2_500;
 /// Records of the partition that moves.
 const STREAMED: usize = 600;
 /// How long each is.
