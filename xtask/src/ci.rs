@@ -12,10 +12,9 @@ use crate::simulate::{self, SimulateOptions};
 use crate::workspace::{Workspace, must_succeed};
 use crate::{chaos, clock, model, setup, tidy};
 
-/// Seeds of a full run, of one that has to compile RocksDB first, which takes 20 of its minutes, and of
-/// a quick one. The full run is to be 10,000, which take about twelve minutes on two idle cores, once those
-/// have been seen clean: so far nobody has played more of them in a row with this code.
-const RUNS: u64 = 2_500;
+/// Seeds of a full run, which take about a quarter of an hour on two idle cores; of one that has to compile
+/// RocksDB first, which takes 20 of its minutes; and of a quick one.
+const RUNS: u64 = 10_000;
 const RUNS_WITH_ROCKSDB: u64 = 2_000;
 const RUNS_QUICK: u64 = 200;
 /// Each planted bug must be found within so many seeds, or the checks have lost their teeth.

@@ -182,6 +182,8 @@ pub(crate) struct Host {
     dies_mid_turn: bool,
     /// The shell knows that the disk was lost, and the node has not noted it yet.
     disk_lost: bool,
+    /// Until when it may not have heard again how buckets are set, after its disk was lost.
+    hears_until: Instant,
     /// How often it came up with another address.
     moves: u32,
     /// Where its shell was told that the members are.

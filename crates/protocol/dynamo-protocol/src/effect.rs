@@ -41,7 +41,7 @@ pub enum Lane {
     /// Settings, members, registers, hints, and the roots of hash trees.
     Background,
     /// Exchanges of anti-entropy, and with them all that moves: much at once, which nothing else is to wait
-    /// behind.
+    /// behind. Reports of clocks too: which of them count is a matter of their order with exchanges.
     Bulk,
 }
 

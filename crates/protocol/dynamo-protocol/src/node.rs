@@ -645,8 +645,10 @@ impl Node {
                 ReplicaEffect::Load { load, column, key } => {
                     self.effects.push_back(Effect::Load { load, column, key });
                 }
-                ReplicaEffect::Store { store, writes, durability } => {
-                    self.store_began(store);
+                ReplicaEffect::Store { store, writes, durability, awaited } => {
+                    if awaited {
+                        self.store_began(store);
+                    }
                     self.effects.push_back(Effect::Store { store, writes, durability });
                 }
                 ReplicaEffect::Minted { operation, applied } => self.minted(operation, applied),

@@ -180,6 +180,8 @@ pub(crate) enum ReplicaEffect {
         store: StoreId,
         writes: Vec<StoreWrite>,
         durability: Durability,
+        /// Whether somebody waits for a put, a delete or a repair in it.
+        awaited: bool,
     },
     /// A version was minted: send it now, while it is being stored.
     Minted {
@@ -351,6 +353,7 @@ impl Replica {
             partition.holds = standing.holds;
             partition.others = standing.others;
             partition.members = standing.members;
+            partition.leavers = standing.leavers;
         }
         replica.recover(recovered, counters);
         replica
@@ -395,7 +398,8 @@ impl Replica {
             checkpoint: batch.checkpoint,
         });
         let durability = batch.durability;
-        self.effects.push_back(ReplicaEffect::Store { store, writes, durability });
+        let awaited = batch.awaited;
+        self.effects.push_back(ReplicaEffect::Store { store, writes, durability, awaited });
     }
 
     /// The put of that request on that object, if this replica saw it.

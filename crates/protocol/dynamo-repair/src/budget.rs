@@ -57,6 +57,15 @@ pub enum Waited {
     Read,
 }
 
+/// What is done. Each kind has the whole rate: neither can take all that there is from the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Exchanges of anti-entropy.
+    Exchange,
+    /// All else: moves that begin, hints, what is left over, the scrub.
+    Upkeep,
+}
+
 /// A window is pressed when more than one in so many took long.
 const LONG_ONE_IN: u32 = 20;
 /// With fewer samples in a window nobody can say.
@@ -110,15 +119,18 @@ impl Usual {
 impl Waits {
     fn record(&mut self, took: Duration, learned: u32, learns: bool) {
         let is_known = self.is_known(learned);
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.samples += 1;
-        // Half as long again, and a fifth of a millisecond that a timer may be off.
-        let usual = self.usual.nanoseconds;
-        let is_long = took > usual.saturating_add(usual / 2 + 200_000);
-        self.long += u32::from(is_long && is_known);
+        self.long += u32::from(self.is_long(took) && is_known);
         if learns || !is_known {
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             self.usual.learn(took);
         }
+    }
+
+    /// Half as long again as usual, and a fifth of a millisecond that a timer may be off.
+    fn is_long(&self, took: Duration) -> bool {
+        let usual = Duration::from_nanos(self.usual.nanoseconds);
+        took > usual + usual / 2 + Duration::from_micros(200)
     }
 
     fn is_known(&self, learned: u32) -> bool {
@@ -139,9 +151,39 @@ pub struct Budget {
     reads: Waits,
     window_began: Instant,
     worked_at: Option<Instant>,
-    /// What may be done at once, in parts of a unit; below zero after a large piece.
-    allowance: i64,
+    exchange: Allowance,
+    upkeep: Allowance,
+}
+
+/// What may be done at once, in parts of a unit; below zero after a large piece.
+#[derive(Debug, Clone)]
+struct Allowance {
+    parts: i64,
     filled_at: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self { parts: KEPT_MIN * UNIT, filled_at: now }
+    }
+
+    /// Adds what was earned, at so many parts a nanosecond.
+    fn fill(&mut self, now: Instant, rate: u64) {
+        let elapsed = now.saturating_since(self.filled_at).min(Duration::from_secs(3600));
+        self.filled_at = self.filled_at.max(now);
+        let kept = u64::try_from(KEPT.as_nanos()).unwrap_or(0).saturating_mul(rate);
+        let kept = i64::try_from(kept).unwrap_or(i64::MAX).max(KEPT_MIN * UNIT);
+        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let earned = i64::try_from(elapsed.saturating_mul(rate)).unwrap_or(i64::MAX);
+        self.parts = self.parts.saturating_add(earned).min(kept);
+    }
+
+    /// When there is something again. A little later, so that several pieces go at once.
+    fn next(&self, rate: u64) -> Instant {
+        let missing = self.parts.min(0).unsigned_abs();
+        let wanted = missing.saturating_add(KEPT_MIN.unsigned_abs() / 2 * UNIT.unsigned_abs());
+        self.filled_at + Duration::from_nanos(wanted / rate)
+    }
 }
 
 impl Budget {
@@ -155,8 +197,8 @@ impl Budget {
             reads: Waits::default(),
             window_began: now,
             worked_at: None,
-            allowance: KEPT_MIN * UNIT,
-            filled_at: now,
+            exchange: Allowance::new(now),
+            upkeep: Allowance::new(now),
         }
     }
 
@@ -177,17 +219,24 @@ impl Budget {
     }
 
     /// Thinks the share over at the end of a window. Says whether it changed.
-    pub fn tick(&mut self, now: Instant) -> bool {
+    ///
+    /// `store_since` is when the oldest store left that somebody waits for: a disk that stands still ends
+    /// none of them.
+    pub fn tick(&mut self, now: Instant, store_since: Option<Instant>) -> bool {
         let ran_dry = planted(PlantedBug::BudgetRunsDry) && self.share == 0;
         if now.saturating_since(self.window_began) < self.config.window || ran_dry {
             return false;
         }
         self.fill(now);
         let before = self.share;
-        let is_pressed = self.stores.is_pressed() || self.reads.is_pressed();
-        let samples = self.stores.samples + self.reads.samples;
-        let nobody_waits = samples < SAMPLES_MIN;
         let learned = self.config.learned;
+        let stands_still = store_since.is_some_and(|since| {
+            let waited = now.saturating_since(since);
+            waited >= self.config.window && self.stores.is_long(waited)
+        });
+        let is_pressed = self.stores.is_pressed() || self.reads.is_pressed() || stands_still;
+        let samples = self.stores.samples + self.reads.samples;
+        let nobody_waits = samples < SAMPLES_MIN && store_since.is_none();
         let is_known = self.stores.is_known(learned) || self.reads.is_known(learned);
         if self.is_at_rest(now) {
             self.share = self.config.start.clamp(SHARE_MIN, 100);
@@ -206,29 +255,39 @@ impl Budget {
     }
 
     /// Whether another piece of work may begin.
-    pub fn has_room(&mut self, now: Instant) -> bool {
+    pub fn has_room(&mut self, now: Instant, work: Work) -> bool {
         self.fill(now);
-        self.share == 100 || self.allowance > 0
+        self.share == 100 || self.allowance(work).parts > 0
     }
 
     /// A piece of work begins, or turns out to be larger.
-    pub fn spend(&mut self, now: Instant, units: u32) {
+    pub fn spend(&mut self, now: Instant, work: Work, units: u32) {
         self.fill(now);
         self.worked_at = Some(now);
-        self.allowance = self.allowance.saturating_sub(i64::from(units).saturating_mul(UNIT));
-        if self.share == 100 {
+        let is_bounded = self.share < 100;
+        let parts = &mut self.allowance(work).parts;
+        *parts = parts.saturating_sub(i64::from(units).saturating_mul(UNIT));
+        if !is_bounded {
             // Nothing is owed for what had no bound.
-            self.allowance = self.allowance.max(0);
+            *parts = (*parts).max(0);
         }
     }
 
     /// When there will be room for another piece, if nothing changes.
     #[must_use]
-    pub fn next_room(&self) -> Instant {
-        let missing = u64::try_from((-self.allowance).max(0)).unwrap_or(0);
-        // A little later, so that several pieces go at once.
-        let wanted = missing.saturating_add(KEPT_MIN.unsigned_abs() / 2 * UNIT.unsigned_abs());
-        self.filled_at + Duration::from_nanos(wanted / self.rate())
+    pub fn next_room(&self, work: Work) -> Instant {
+        let allowance = match work {
+            Work::Exchange => &self.exchange,
+            Work::Upkeep => &self.upkeep,
+        };
+        allowance.next(self.rate())
+    }
+
+    fn allowance(&mut self, work: Work) -> &mut Allowance {
+        match work {
+            Work::Exchange => &mut self.exchange,
+            Work::Upkeep => &mut self.upkeep,
+        }
     }
 
     fn is_at_rest(&self, now: Instant) -> bool {
@@ -243,13 +302,9 @@ impl Budget {
     }
 
     fn fill(&mut self, now: Instant) {
-        let elapsed = now.saturating_since(self.filled_at).min(Duration::from_secs(3600));
-        self.filled_at = self.filled_at.max(now);
-        let kept = u64::try_from(KEPT.as_nanos()).unwrap_or(0).saturating_mul(self.rate());
-        let kept = i64::try_from(kept).unwrap_or(i64::MAX).max(KEPT_MIN * UNIT);
-        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let earned = i64::try_from(elapsed.saturating_mul(self.rate())).unwrap_or(i64::MAX);
-        self.allowance = self.allowance.saturating_add(earned).min(kept);
+        let rate = self.rate();
+        self.exchange.fill(now, rate);
+        self.upkeep.fill(now, rate);
     }
 }
 

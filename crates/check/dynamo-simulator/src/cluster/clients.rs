@@ -486,7 +486,8 @@ impl Cluster {
             client: u16::try_from(client).expect("few clients"),
             host,
             r,
-            strict,
+            // Who does not know the bucket shows all siblings, and promises nothing of them.
+            strict: strict && invoked >= self.hosts[host.index()].hears_until,
             invoked,
             ended: self.now,
             values,

@@ -319,6 +319,9 @@ impl Cluster {
         state.monotonic_base = monotonic_base;
         let meta = state.disk.rows(Column::Meta);
         let meta = meta.map(|(key, value)| (key.clone(), value.cloned())).collect();
+        if state.disk_lost {
+            state.hears_until = now + HEARS_WITHIN;
+        }
         let mut recovered = Recovered { meta, incomplete: state.disk_lost, ..Recovered::default() };
         for (key, value) in state.disk.rows(Column::Hints) {
             recovered.count_hint(key, value.map_or(0, Bytes::len));
@@ -368,6 +371,10 @@ impl Cluster {
         self.await_moves();
     }
 }
+
+/// How long a node with an empty disk takes to be told how buckets are set: links stand within seconds, if none
+/// is cut. Until then it goes by the defaults; with N = 1 no other replica tells it sooner.
+const HEARS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a healed cluster gets before it must serve: connections time out and come back, and
 /// requests under way end.

@@ -226,6 +226,7 @@ fn host(options: &SeedOptions, index: usize, id: NodeId) -> Host {
         monotonic_base: 0,
         dies_mid_turn: false,
         disk_lost: false,
+        hears_until: dynamo_types::Instant::ZERO,
         moves: 0,
         addresses: BTreeMap::new(),
     }

@@ -9,6 +9,7 @@ use dynamo_messages::{PeerMessage, RepairMessage, WriteOutcome};
 use dynamo_repair::anti_entropy::{
     AntiEntropy, AntiEntropyEffect, AntiEntropyEvent, LeafItem, ReadId, StateToken,
 };
+use dynamo_repair::budget::Work;
 use dynamo_types::{Durability, NodeId, ObjectName, PartitionId};
 use dynamo_versioning::{Dot, Record, StoredRecord};
 
@@ -40,15 +41,33 @@ pub(super) struct Repairs {
     loads: BTreeMap<LoadId, (ReadId, ObjectName)>,
     /// Reads and stores that the background budget holds back, in order. At most `WAITING_MAX`.
     waiting: VecDeque<AntiEntropyEffect>,
+    /// How many of these there are when it is looked whether all are still wanted.
+    waiting_many: usize,
 }
 
 /// Reads and stores that can be held back: a session reads 16 records and a few leaves at once, and stores
-/// 256 KiB of records, a few hundred at most, that the other side sent; some 100 sessions run at once.
-const WAITING_MAX: usize = 100_000;
+/// 256 KiB of records, 3,000 at most, that the other side sent; 96 sessions run at once.
+const WAITING_MAX: usize = 300_000;
+/// With fewer it is not looked whether all are still wanted.
+const WAITING_MANY: usize = 4_096;
 
 impl Repairs {
     pub(super) fn new(machine: AntiEntropy) -> Self {
-        Self { machine, scans: BTreeMap::new(), loads: BTreeMap::new(), waiting: VecDeque::new() }
+        Self {
+            machine,
+            scans: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            waiting_many: WAITING_MANY,
+        }
+    }
+
+    /// Drops what no session waits for any more.
+    fn forget_unwanted(&mut self) {
+        if self.waiting.len() >= self.waiting_many {
+            self.waiting.retain(|effect| self.machine.is_awaited(effect));
+            self.waiting_many = (self.waiting.len() * 2).max(WAITING_MANY);
+        }
     }
 
     pub(super) fn check_invariants(&self) {
@@ -120,7 +139,7 @@ impl Node {
                     self.replica.exchanged(partition, with, &clock, from_incomplete, losses);
                 }
                 AntiEntropyEffect::Met { partition, with, incomplete, known } => {
-                    self.spend(SESSION_UNITS);
+                    self.spend(Work::Exchange, SESSION_UNITS);
                     self.met(partition, with, incomplete, &known);
                 }
                 // The scrub comes by: it compares the sum with the records while nothing moves.
@@ -129,7 +148,8 @@ impl Node {
                 }
             }
         }
-        while !self.repairs.waiting.is_empty() && self.has_background_room() {
+        self.repairs.forget_unwanted();
+        while !self.repairs.waiting.is_empty() && self.has_background_room(Work::Exchange) {
             if let Some(effect) = self.repairs.waiting.pop_front()
                 && self.repairs.machine.is_awaited(&effect)
             {
@@ -142,17 +162,19 @@ impl Node {
     fn read_or_store(&mut self, effect: AntiEntropyEffect) {
         match effect {
             AntiEntropyEffect::ReadLeaf { read, partition, leaf } => {
-                self.spend(1);
+                self.spend(Work::Exchange, self.units_of_leaf(partition, leaf));
                 self.read_leaf(read, partition, leaf);
             }
             AntiEntropyEffect::ReadRecord { read, name, .. } => {
+                self.spend(Work::Exchange, 1);
                 let load = self.replica.next_load();
                 let key = rows::object_key(&name);
                 self.repairs.loads.insert(load, (read, name));
                 self.effects.push_back(Effect::Load { load, column: Column::Objects, key });
             }
             AntiEntropyEffect::StoreState { token, name, pieces, sender, .. } => {
-                self.spend(units_of_record(pieces.iter().map(Record::encoded_len).sum()));
+                let bytes = pieces.iter().map(Record::encoded_len).sum();
+                self.spend(Work::Exchange, units_of_record(bytes));
                 let job = IncomingWrite {
                     reply_to: ReplyTo::State { token: token.0, collected: Vec::new() },
                     register: None,
@@ -166,7 +188,7 @@ impl Node {
                 self.replica.submit(&name, Place::Own, Job::Write(job));
             }
             AntiEntropyEffect::DropVersions { token, name, dots, .. } => {
-                self.spend(1);
+                self.spend(Work::Exchange, 1);
                 let reply_to = ReplyTo::State { token: token.0, collected: Vec::new() };
                 let job = Job::DropVersions { dots, reply_to };
                 self.replica.submit(&name, Place::Own, job);
@@ -177,6 +199,13 @@ impl Node {
             | AntiEntropyEffect::Met { .. }
             | AntiEntropyEffect::LeafAgrees { .. } => {}
         }
+    }
+
+    /// What reading a leaf costs, going by how many records its partition has.
+    fn units_of_leaf(&self, partition: PartitionId, leaf: NodePath) -> u32 {
+        let records = self.replica.records_of(partition).unwrap_or(0);
+        let share = records >> (4 * u32::from(leaf.depth())).min(63);
+        u32::try_from(1 + share / ROWS_PER_UNIT).unwrap_or(u32::MAX)
     }
 
     fn read_leaf(&mut self, read: ReadId, partition: PartitionId, leaf: NodePath) {
@@ -219,7 +248,6 @@ impl Node {
             self.repair_event(AntiEntropyEvent::LeafUnreadable { read });
             return true;
         }
-        self.spend(u32::try_from(rows.len() / ROWS_PER_UNIT).unwrap_or(u32::MAX));
         for row in rows {
             let Some((position, name)) = rows::parse_object_key(&row.key) else {
                 self.counters.rows_damaged += 1;
@@ -251,10 +279,10 @@ impl Node {
         let Some((read, name)) = self.repairs.loads.remove(&load) else {
             return false;
         };
-        self.spend(match row {
-            LoadedRow::Found(bytes) => units_of_record(bytes.len()),
-            LoadedRow::Absent | LoadedRow::Damaged | LoadedRow::Failed => 1,
-        });
+        if let LoadedRow::Found(bytes) = row {
+            // One was spent when it was asked for.
+            self.spend(Work::Exchange, units_of_record(bytes.len()) - 1);
+        }
         let event = match row {
             LoadedRow::Absent => AntiEntropyEvent::RecordRead { read, record: None },
             LoadedRow::Found(bytes) => match StoredRecord::decode(bytes) {

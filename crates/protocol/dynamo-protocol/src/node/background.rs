@@ -1,5 +1,6 @@
 //! Work that nobody waits for: collecting, scrubbing. A little at a time (Paper §6.5).
 
+use dynamo_repair::budget::Work;
 use dynamo_types::Instant;
 
 use super::Node;
@@ -30,7 +31,7 @@ impl Node {
         self.replica.collect_some();
         let now = self.now.monotonic;
         let is_due = now >= self.background.scrub_at || self.replica.scrub_is_urgent();
-        if is_due && self.has_background_room() {
+        if is_due && self.has_background_room(Work::Upkeep) {
             self.background.scrub_at = now + self.config.timing.scrub_interval;
             self.scrub();
         }
@@ -74,8 +75,9 @@ impl Node {
         }
         if !failed && self.replica.scrub_is_urgent() {
             // A page a second is what there is always, and no work that anybody waits for.
-            self.spend(u32::try_from(rows.len() / ROWS_PER_UNIT).unwrap_or(u32::MAX));
-            if self.has_background_room() {
+            let units = u32::try_from(rows.len() as u64 / ROWS_PER_UNIT).unwrap_or(u32::MAX);
+            self.spend(Work::Upkeep, units);
+            if self.has_background_room(Work::Upkeep) {
                 self.scrub();
             }
         }

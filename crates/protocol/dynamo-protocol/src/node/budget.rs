@@ -1,13 +1,13 @@
 //! The background budget (Paper §6.5): what it hears of how long clients wait, and whom it holds back.
 //!
 //! Held back are the reads and stores of anti-entropy and how many exchanges run at once, the pace of
-//! hints, moves that begin, what is left over of partitions that have gone, and the scrub. What others ask
-//! of this node is answered; what that costs is counted, so that its own work makes room.
+//! hints, moves that begin, what is left over of partitions that have gone, and the scrub. Questions of
+//! others wait like this node's own, and fewer exchanges are answered at once.
 
 use alloc::collections::BTreeMap;
 
 use dynamo_repair::anti_entropy::AntiEntropyEvent;
-use dynamo_repair::budget::{Budget, BudgetConfig, Waited};
+use dynamo_repair::budget::{Budget, BudgetConfig, Waited, Work};
 use dynamo_repair::hinted_handoff::HandoffEvent;
 use dynamo_types::Instant;
 
@@ -21,7 +21,7 @@ pub(super) const SESSION_UNITS: u32 = 8;
 /// exchanges that compare what was not moved.
 pub(super) const MOVE_UNITS: u32 = 64;
 /// Records of a scan that cost as much as one that is read, decoded and sent.
-pub(super) const ROWS_PER_UNIT: usize = 16;
+pub(super) const ROWS_PER_UNIT: u64 = 16;
 /// Bytes that cost as much as a record.
 const BYTES_PER_UNIT: usize = 4096;
 
@@ -34,9 +34,9 @@ pub(super) fn units_of_record(bytes: usize) -> u32 {
 #[derive(Debug)]
 pub(super) struct BackgroundBudget {
     machine: Budget,
-    /// When each store under way left; as many as the replica has under way.
+    /// When each store under way left that somebody waits for; as many as the replica has under way.
     stores: BTreeMap<StoreId, Instant>,
-    /// The share that anti-entropy was told last; 0 while there is no room.
+    /// The share that anti-entropy was told last.
     told: u8,
     /// When there is room again for what waits.
     wake_at: Option<Instant>,
@@ -83,18 +83,18 @@ impl Node {
     }
 
     /// Whether another piece of background work may begin.
-    pub(super) fn has_background_room(&mut self) -> bool {
-        self.budget.machine.has_room(self.now.monotonic)
+    pub(super) fn has_background_room(&mut self, work: Work) -> bool {
+        self.budget.machine.has_room(self.now.monotonic, work)
     }
 
-    /// When it may, if it may not now.
-    pub(super) fn next_background_room(&self) -> Instant {
-        self.budget.machine.next_room()
+    /// When other work than exchanges may go on, if it may not now.
+    pub(super) fn next_upkeep(&self) -> Instant {
+        self.budget.machine.next_room(Work::Upkeep)
     }
 
     /// A piece of background work begins, or turns out to be so large.
-    pub(super) fn spend(&mut self, units: u32) {
-        self.budget.machine.spend(self.now.monotonic, units);
+    pub(super) fn spend(&mut self, work: Work, units: u32) {
+        self.budget.machine.spend(self.now.monotonic, work, units);
     }
 
     /// So many of the most there may be, at least one.
@@ -104,7 +104,8 @@ impl Node {
 
     /// Thinks the share over.
     pub(super) fn budget_tick(&mut self) {
-        if self.budget.machine.tick(self.now.monotonic) {
+        let store_since = self.budget.stores.values().min().copied();
+        if self.budget.machine.tick(self.now.monotonic, store_since) {
             self.handoff_event(HandoffEvent::Budget(self.background_share()));
             self.go_on_with_repairs();
         }
@@ -119,17 +120,13 @@ impl Node {
 
     /// Does what anti-entropy wants, as far as there is room for it.
     pub(super) fn go_on_with_repairs(&mut self) {
-        loop {
-            self.drive_repairs();
-            let has_room = self.has_background_room();
-            let share = if has_room { self.background_share() } else { 0 };
-            if self.budget.told == share {
-                break;
-            }
+        let share = self.background_share();
+        if self.budget.told != share {
             self.budget.told = share;
             self.tell_repairs(AntiEntropyEvent::Budget(share));
         }
-        let waits = self.budget.told == 0 || self.repairs_wait();
-        self.budget.wake_at = waits.then(|| self.next_background_room());
+        self.drive_repairs();
+        let next = self.budget.machine.next_room(Work::Exchange);
+        self.budget.wake_at = self.repairs_wait().then_some(next);
     }
 }

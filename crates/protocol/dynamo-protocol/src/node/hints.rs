@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use dynamo_membership::MemberStatus;
 use dynamo_messages::{OperationId, PeerMessage, ReplicaWrite, WriteOutcome};
+use dynamo_repair::budget::Work;
 use dynamo_repair::hinted_handoff::{
     DeliveryId, HandoffEffect, HandoffEvent, HintRow, HintedHandoff,
 };
@@ -18,6 +19,7 @@ use dynamo_types::{Durability, NodeId, ObjectName, Position};
 use dynamo_versioning::Record;
 
 use super::Node;
+use super::budget::units_of_record;
 use crate::effect::{Column, Effect, Lane, ScanId};
 use crate::event::ScannedRow;
 use crate::replica::{IncomingWrite, Job, Place, ReplyTo};
@@ -148,6 +150,7 @@ impl Node {
         if target == self.config.node {
             return self.take_own_hint(delivery, intended, name, record);
         }
+        self.spend(Work::Upkeep, units_of_record(record.encoded_len()));
         let mut open = Vec::new();
         for piece in record.pieces() {
             let operation = self.send_delayed(target, &name, piece);

@@ -13,6 +13,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use dynamo_messages::{OperationId, WriteOutcome};
+use dynamo_repair::budget::Work;
 use dynamo_types::planted::{PlantedBug, planted};
 use dynamo_types::{Instant, NodeId, PartitionId};
 use dynamo_versioning::StoredRecord;
@@ -85,7 +86,7 @@ impl Node {
 
     fn offer_page(&mut self, id: PartitionId, behind: Option<Bytes>) {
         self.sweep = None;
-        if !self.has_background_room() {
+        if !self.has_background_room(Work::Upkeep) {
             // Where it stands is known.
             return self.go_on_with_room();
         }
@@ -124,7 +125,7 @@ impl Node {
             self.counters.loads_failed += 1;
             return true;
         }
-        self.spend(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        self.spend(Work::Upkeep, u32::try_from(rows.len()).unwrap_or(u32::MAX));
         sweep.scan = None;
         sweep.is_last = end;
         sweep.reached = rows.last().map(|row| row.key.clone());

@@ -17,6 +17,7 @@ use dynamo_membership::{GossipEvent, MemberStatus, WantedLayout};
 use dynamo_messages::{PeerMessage, Reply};
 use dynamo_register::{Answer, Driver, DriverEffect, Goal, Register, Stage};
 use dynamo_repair::anti_entropy::AntiEntropyEvent;
+use dynamo_repair::budget::Work;
 use dynamo_repair::hinted_handoff::HandoffEvent;
 use dynamo_ring::{Layout, RingMember, rebalance};
 use dynamo_types::planted::{PlantedBug, planted};
@@ -383,11 +384,11 @@ impl Node {
             if !self.is_yet_to_begin(id, goal) || !self.drives(id) {
                 continue;
             }
-            if !self.has_background_room() {
+            if !self.has_background_room(Work::Upkeep) {
                 return self.go_on_with_room();
             }
             room -= 1;
-            self.spend(MOVE_UNITS);
+            self.spend(Work::Upkeep, MOVE_UNITS);
             self.counters.moves_begun += 1;
             self.step(id, goal);
         }
@@ -395,7 +396,7 @@ impl Node {
 
     /// What is not done for want of room is done when there is room.
     pub(super) fn go_on_with_room(&mut self) {
-        self.moves.more_at = Some(self.next_background_room());
+        self.moves.more_at = Some(self.next_upkeep());
     }
 
     /// Begins what waited for room.
@@ -409,15 +410,15 @@ impl Node {
         }
     }
 
-    /// Moves that this node drives, but for those that are done save for a node that is down: they may take
-    /// long, and hold up no others.
+    /// Moves that this node drives, but for those that wait for a node that is down or does not get on: they
+    /// may take long, and hold up no others.
     fn moves_under_way(&self) -> usize {
-        let is_under_way = |driver: &&Driver| {
-            let register = driver.known();
-            !register.is_decided()
-                || register.everyone().into_iter().all(|node| self.is_healthy(node))
+        let is_under_way = |(id, driver): &(&PartitionId, &Driver)| {
+            let unchanged = self.now.monotonic.saturating_since(self.unchanged_since(**id));
+            let everyone = driver.known().everyone();
+            unchanged < STUCK_AFTER && everyone.into_iter().all(|node| self.is_healthy(node))
         };
-        self.moves.drivers.values().filter(is_under_way).count()
+        self.moves.drivers.iter().filter(is_under_way).count()
     }
 
     /// Whether this node drives a partition: it is the first of its sets that is up, or it is the one that

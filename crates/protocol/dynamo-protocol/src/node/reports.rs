@@ -71,7 +71,7 @@ impl Node {
         for some in partitions.chunks(REPORTS_PER_MESSAGE) {
             let known = some.iter().map(|id| (*id, self.replica.checkpoints_of(*id, node)));
             let (known, wanted) = (known.collect(), Vec::new());
-            self.send(node, Lane::Background, PeerMessage::KnownCheckpoints { known, wanted });
+            self.send(node, Lane::Bulk, PeerMessage::KnownCheckpoints { known, wanted });
         }
     }
 
@@ -80,7 +80,7 @@ impl Node {
         for node in self.connected_members() {
             for wanted in self.replica.not_met(node).chunks(REPORTS_PER_MESSAGE) {
                 let (known, wanted) = (Vec::new(), wanted.to_vec());
-                self.send(node, Lane::Background, PeerMessage::KnownCheckpoints { known, wanted });
+                self.send(node, Lane::Bulk, PeerMessage::KnownCheckpoints { known, wanted });
             }
         }
     }
@@ -125,7 +125,7 @@ impl Node {
             self.reports.next += 1;
             let number = self.reports.next;
             self.reports.sent.insert(number, (node, reports.clone()));
-            self.send(node, Lane::Background, PeerMessage::ClockReports { number, reports });
+            self.send(node, Lane::Bulk, PeerMessage::ClockReports { number, reports });
         }
     }
 
@@ -236,7 +236,7 @@ impl Node {
         }
         if news.is_empty() {
             if all_met {
-                self.send(from, Lane::Background, PeerMessage::ClockReportsStored { number });
+                self.send(from, Lane::Bulk, PeerMessage::ClockReportsStored { number });
             }
             return;
         }
@@ -262,7 +262,7 @@ impl Node {
             self.replica.take_report(report.partition, report.register, from, report.dots);
         }
         if all_met {
-            self.send(from, Lane::Background, PeerMessage::ClockReportsStored { number });
+            self.send(from, Lane::Bulk, PeerMessage::ClockReportsStored { number });
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct StoreBatch {
     pub(super) barriers: Vec<ReplyTo>,
     pub(super) meta: Vec<MetaTag>,
     pub(super) checkpoint: Vec<CheckpointTaken>,
+    /// Whether somebody waits for a write in it, here or at another node; exchanges aside.
+    pub(super) awaited: bool,
     /// What the checkpoints in it are called.
     pub(super) checkpoint_name: Option<CheckpointName>,
 }
@@ -49,6 +51,7 @@ impl Default for StoreBatch {
             barriers: Vec::new(),
             meta: Vec::new(),
             checkpoint: Vec::new(),
+            awaited: false,
             checkpoint_name: None,
         }
     }

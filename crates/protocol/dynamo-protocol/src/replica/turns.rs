@@ -285,6 +285,9 @@ impl Replica {
                 self.effects.push_back(ReplicaEffect::Answer { reply_to, outcome });
             }
         }
+        let is_awaited =
+            |reply_to: &ReplyTo| matches!(reply_to, ReplyTo::Local(_) | ReplyTo::Peer { .. });
+        self.batch.awaited |= turn.awaiting.iter().any(is_awaited);
         let (awaiting, bytes) = (turn.awaiting, turn.bytes);
         slot.state = State::Storing { before, after, awaiting, bytes };
         self.slots.insert(key.clone(), slot);

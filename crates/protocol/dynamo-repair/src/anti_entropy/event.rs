@@ -156,7 +156,7 @@ pub enum AntiEntropyEvent {
         partition: PartitionId,
     },
     /// How much of the usual number of sessions may be under way, in a hundred; 100 at the start. At
-    /// 0 none is begun, while roots are still compared and peers still answered.
+    /// 0 none is begun, while roots are still compared and peers still answered, in two at once.
     Budget(u8),
 }
 

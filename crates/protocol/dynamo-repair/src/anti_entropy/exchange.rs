@@ -139,10 +139,13 @@ impl Exchange {
     /// These records differ.
     pub(super) fn differ(&mut self, records: Vec<Differing>) {
         for Differing { name, held_by } in records {
-            if held_by != HeldBy::Here && !self.sides.here_left {
+            // An incomplete side offers everything, so that it hears what was collected (history 11).
+            let asks = !self.sides.here_left || self.there_incomplete;
+            let offers = !self.sides.there_left || self.here_incomplete;
+            if held_by != HeldBy::Here && asks {
                 self.expected.insert(NameKey::of(&name));
             }
-            if held_by != HeldBy::There && !self.sides.there_left {
+            if held_by != HeldBy::There && offers {
                 self.to_send.push_back(name);
             }
         }

@@ -253,11 +253,13 @@ impl AntiEntropy {
     /// Incomplete partitions are exchanged at once: until then they do not count.
     fn recover(&mut self, now: Instant, node: NodeId, partitions: &dyn Partitions) {
         let Some(peer) = self.peers.get(node).filter(|peer| peer.is_connected) else { return };
+        let here = self.config.node;
         let incomplete: Vec<PartitionId> = peer
             .links
             .keys()
             .copied()
             .filter(|partition| is_incomplete(*partition, partitions))
+            .filter(|partition| !has_anyone_left(*partition, [here, node], partitions))
             .collect();
         for partition in incomplete {
             self.peers.set_due(node, partition, now);
@@ -399,11 +401,12 @@ impl AntiEntropy {
     fn ask_roots(&mut self, now: Instant, node: NodeId, partitions: &dyn Partitions) {
         self.recover(now, node, partitions);
         self.schedule_roots(now, node);
-        let number = self.next_roots_number;
+        let (here, number) = (self.config.node, self.next_roots_number);
         let Some(peer) = self.peers.get_mut(node) else { return };
         let roots: Vec<_> = peer
             .links
             .keys()
+            .filter(|partition| !has_anyone_left(**partition, [here, node], partitions))
             .filter_map(|partition| root_of(*partition, partitions.state(*partition)?))
             .collect();
         if roots.is_empty() {
@@ -575,7 +578,7 @@ impl AntiEntropy {
             return self.refuse(key, Refusal::Busy);
         }
         let answered = self.sessions.keys().filter(|key| !key.is_initiator).count();
-        if answered >= self.config.sessions_max * 2 {
+        if answered >= self.initiators_max().max(1) * 2 {
             return self.refuse(key, Refusal::Busy);
         }
         self.counters.sessions_answered += 1;
@@ -776,6 +779,16 @@ impl AntiEntropy {
 
 fn is_incomplete(partition: PartitionId, partitions: &dyn Partitions) -> bool {
     partitions.state(partition).is_some_and(|state| state.incomplete)
+}
+
+/// Whether one of two nodes has left a partition: then they differ more with every write, and exchange when
+/// the move wants it.
+fn has_anyone_left(
+    partition: PartitionId,
+    nodes: [NodeId; 2],
+    partitions: &dyn Partitions,
+) -> bool {
+    nodes.into_iter().any(|node| partitions.has_left(partition, node))
 }
 
 /// A partition as it is now; none if this node is no member of it.

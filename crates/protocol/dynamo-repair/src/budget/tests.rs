@@ -29,10 +29,10 @@ impl World {
             self.budget.waited(self.now, Waited::Store, took);
         }
         if works {
-            self.budget.spend(self.now, 1);
+            self.budget.spend(self.now, Work::Exchange, 1);
         }
         self.now = self.now + WINDOW;
-        self.budget.tick(self.now);
+        self.budget.tick(self.now, None);
     }
 
     /// A node that has learned what is usual.
@@ -56,7 +56,7 @@ impl World {
 fn work_begins_gently_and_grows_to_the_whole_while_nobody_is_slower() {
     let mut world = World::used();
     assert_eq!(world.budget.share(), BudgetConfig::default().start);
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     let mut before = world.budget.share();
     for _ in 0..100 {
         let share = world.share_after(1, 40, USUAL);
@@ -69,14 +69,14 @@ fn work_begins_gently_and_grows_to_the_whole_while_nobody_is_slower() {
 #[test]
 fn while_nobody_asks_the_share_doubles() {
     let mut world = World::used();
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     assert_eq!(world.share_after(6, 0, USUAL), 100);
 }
 
 #[test]
 fn slower_requests_halve_the_share_but_never_to_nothing_and_it_grows_again_slowly() {
     let mut world = World::used();
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     assert_eq!(world.share_after(100, 40, USUAL), 100);
     assert_eq!(world.share_after(1, 40, SLOW), 50);
     assert_eq!(world.share_after(1, 40, SLOW), 25);
@@ -96,7 +96,7 @@ fn who_begins_with_work_learns_what_is_usual_before_there_is_more() {
 #[test]
 fn one_slow_request_is_no_sign_and_neither_are_a_few() {
     let mut world = World::used();
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     assert_eq!(world.share_after(100, 40, USUAL), 100);
     assert_eq!(world.share_after(10, SAMPLES_MIN - 1, SLOW), 100, "too few to tell");
     for _ in 0..20 {
@@ -113,11 +113,11 @@ fn what_is_usual_is_learned_at_rest_or_beside_next_to_no_work() {
     for _ in 0..100 {
         world.window(40, SLOW, false);
     }
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     assert_eq!(world.share_after(100, 40, SLOW), 100);
     // Neither is what stays slow though there is next to no work.
     let mut world = World::used();
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     assert_eq!(world.share_after(3, 40, SLOW), 1);
     assert_eq!(world.share_after(200, 40, SLOW), 100);
     // But what is slow now and then beside more work stays so.
@@ -133,7 +133,7 @@ fn what_is_usual_is_learned_at_rest_or_beside_next_to_no_work() {
 #[test]
 fn after_a_rest_work_begins_anew() {
     let mut world = World::used();
-    world.budget.spend(world.now, 1);
+    world.budget.spend(world.now, Work::Exchange, 1);
     assert_eq!(world.share_after(100, 40, USUAL), 100);
     for _ in 0..8 {
         world.window(40, USUAL, false);
@@ -151,15 +151,15 @@ fn units_in_a_second(share: u8, piece: u32) -> u32 {
     let mut now = Instant::ZERO;
     let mut done = 0;
     while now < Instant::ZERO + Duration::from_secs(1) {
-        if budget.has_room(now) {
-            budget.spend(now, piece);
+        if budget.has_room(now, Work::Exchange) {
+            budget.spend(now, Work::Exchange, piece);
             done += piece;
             assert!(done < 1_000_000, "no bound");
         } else {
-            let next = budget.next_room();
+            let next = budget.next_room(Work::Exchange);
             assert!(next > now, "time goes on");
             now = next;
-            assert!(budget.has_room(now), "there is room when it was promised");
+            assert!(budget.has_room(now, Work::Exchange), "there is room when it was promised");
         }
     }
     done
@@ -182,15 +182,40 @@ fn at_the_whole_there_is_no_bound_and_nothing_is_owed_afterwards() {
     let config = BudgetConfig { start: 100, ..BudgetConfig::default() };
     let mut budget = Budget::new(config, Instant::ZERO);
     for _ in 0..100_000 {
-        assert!(budget.has_room(Instant::ZERO));
-        budget.spend(Instant::ZERO, 100);
+        assert!(budget.has_room(Instant::ZERO, Work::Exchange));
+        budget.spend(Instant::ZERO, Work::Exchange, 100);
     }
     for took in [USUAL, SLOW] {
         for _ in 0..learned() {
             budget.waited(Instant::ZERO, Waited::Read, took);
         }
     }
-    budget.tick(Instant::ZERO + WINDOW);
+    budget.tick(Instant::ZERO + WINDOW, None);
     assert_eq!(budget.share(), 50);
-    assert!(budget.has_room(Instant::ZERO + WINDOW));
+    assert!(budget.has_room(Instant::ZERO + WINDOW, Work::Exchange));
+}
+
+#[test]
+fn one_kind_of_work_takes_nothing_from_the_other() {
+    let mut budget = Budget::new(BudgetConfig::default(), Instant::ZERO);
+    budget.spend(Instant::ZERO, Work::Exchange, 1_000_000);
+    assert!(!budget.has_room(Instant::ZERO, Work::Exchange));
+    assert!(budget.has_room(Instant::ZERO, Work::Upkeep));
+    budget.spend(Instant::ZERO, Work::Upkeep, 1_000);
+    assert!(!budget.has_room(Instant::ZERO, Work::Upkeep));
+    assert!(budget.next_room(Work::Upkeep) < budget.next_room(Work::Exchange));
+}
+
+#[test]
+fn a_disk_that_stands_still_is_no_sign_that_nobody_waits() {
+    let mut world = World::used();
+    let mut left = None;
+    for _ in 0..10 {
+        world.budget.spend(world.now, Work::Exchange, 1);
+        let since = *left.get_or_insert(world.now);
+        world.now = world.now + WINDOW;
+        world.budget.tick(world.now, Some(since));
+        assert!(world.budget.share() <= BudgetConfig::default().start, "{}", world.budget.share());
+    }
+    assert_eq!(world.budget.share(), 1);
 }
