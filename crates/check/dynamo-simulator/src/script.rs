@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dynamo_checker::history::HostIndex;
 use dynamo_membership::{Liveness, MemberStatus};
 use dynamo_messages::{ClusterChange, Mutation, Options, Reply, Request, TransfersView};
-use dynamo_protocol::{BudgetConfig, Column, Counters, Node, Timing, rows};
+use dynamo_protocol::{AntiEntropyCounters, BudgetConfig, Column, Counters, Node, Timing, rows};
 use dynamo_register::Register;
 use dynamo_types::{
     Bucket, BucketSettings, Durability, Instant, Key, Limits, NodeId, ObjectName, PartitionCount,
@@ -412,6 +412,15 @@ impl Script {
         let targets = rows.filter_map(|(row, _)| rows::parse_hint_key(row));
         let targets = targets.filter(|(.., of)| *of == name(key));
         targets.filter_map(|(target, ..)| self.cluster.index_of(target)).collect()
+    }
+
+    /// What the present process of a node counted of its exchanges.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn exchanges_of(&self, host: HostIndex) -> AntiEntropyCounters {
+        self.machine(host).expect("it runs").anti_entropy()
     }
 
     /// Records that all nodes have sent in exchanges, processes that ended included.

@@ -26,6 +26,7 @@ pub mod rows;
 
 pub use config::{Announcement, MemberInfo, NodeConfig, Recovered, Timing};
 pub use counters::Counters;
+pub use dynamo_repair::anti_entropy::AntiEntropyCounters;
 pub use dynamo_repair::budget::BudgetConfig;
 pub use effect::{Column, Effect, Lane, LoadId, ScanId, StoreId, StoreWrite};
 pub use event::{ClientId, Event, LoadedRow, ScannedRow, StoreResult};

@@ -255,3 +255,23 @@ fn n_distinct_nodes_incl_wraparound() {
     assert_eq!(edges.len(), script.partitions().len(), "the seam is among what was looked at");
     all_are_there(&mut script, &keys);
 }
+
+/// What moves travels once: the joiner gets each record from one member, comparing with the others and with
+/// the leaver finds nothing, and the leaver hears from all that it has nothing left to offer.
+#[test]
+fn at_rest_a_move_sends_each_record_once() {
+    let mut script = Script::with_spares(3, 1);
+    let (hosts, new) = (script.hosts(), HostIndex(3));
+    let keys = keys("key", 600);
+    put_all(&mut script, &hosts[..3], &keys);
+    script.wait(Duration::from_secs(30));
+    let before = script.records_sent();
+    committed(&script.change(hosts[0], &[join(new)]));
+    script.await_rest(AT_REST);
+    let sent = usize::try_from(script.records_sent() - before).expect("a few hundred");
+    assert_eq!(sent, script.object_rows(new));
+    let offered: u64 = hosts.iter().map(|host| script.counters(*host).leftovers_offered).sum();
+    assert_eq!(offered, 0);
+    let wiped: u64 = hosts.iter().map(|host| script.counters(*host).copies_wiped).sum();
+    assert!(wiped > 0, "something moved");
+}

@@ -192,6 +192,50 @@ fn link_cut_mid_stream() {
     rows_are_where_they_belong(&script, &keys);
 }
 
+/// All nodes of a partition that was committed elsewhere start again before the leaver was compared with
+/// anyone. It hands over what it has, and gets nothing that was written since.
+#[test]
+fn leaver_restarts_after_the_commit() {
+    for crash in [Crash::Process, Crash::Power] {
+        let mut script = Script::with_spares(3, 1);
+        let hosts = script.replicas_first(KEY);
+        let (leaver, at, new) = (hosts[0], hosts[1], hosts[3]);
+        let partition = script.partition_of(KEY);
+        let keys = keys_beside(&script, KEY, 20);
+        put_all(&mut script, &hosts[..3], &keys);
+        script.wait(Duration::from_secs(1));
+        committed(&script.change(at, &[join(new), leave(leaver)]));
+        let is_committed = |script: &Script| {
+            script.register(at, partition).stage() == Some(Stage::Committed)
+                && script.register(leaver, partition).stage() == Some(Stage::Committed)
+        };
+        assert!(script.wait_for(AT_REST, Duration::from_micros(50), is_committed));
+        script.isolate(leaver, true);
+        for key in &keys {
+            stored(&script.put(at, key, "later", &[]));
+        }
+        for host in &hosts {
+            script.crash(*host, crash);
+        }
+        script.wait(Duration::from_secs(1));
+        script.isolate(leaver, false);
+        script.await_rest(AT_REST);
+        for by in script.serving() {
+            for key in &keys {
+                let values = script.read(by, key).values;
+                assert!(values.contains(&"later".to_owned()), "{key} at {by}: {values:?}");
+            }
+        }
+        assert_eq!(
+            script.exchanges_of(leaver).pieces_stored,
+            0,
+            "{crash:?}: nothing is sent to it"
+        );
+        rows_are_where_they_belong(&script, &keys);
+        assert_eq!(script.object_rows(leaver), 0);
+    }
+}
+
 /// Records of a partition that takes long to move.
 const LONG_STREAM: usize = 2_500;
 /// Records of the partition that moves.
