@@ -188,7 +188,7 @@ fn sorted(values: [&str; 2]) -> Vec<String> {
 #[test]
 fn history_19_a_coordinator_that_is_behind_is_told() {
     let (mut stale, mut behind) = (0, 0);
-    for delay in (0..24).map(|step| step * 400) {
+    for delay in (0..24).map(|step| step * 100) {
         let mut script = Script::new(5);
         let hosts = script.replicas_first(KEY);
         // A member coordinates what it is asked.
@@ -201,13 +201,13 @@ fn history_19_a_coordinator_that_is_behind_is_told() {
         }
         script.wait(SETTLED);
         committed(&script.change(reader, &[leave(hosts[0])]));
-        let stage = if delay % 800 == 0 { Stage::Synced } else { Stage::Decided };
+        let stage = if delay % 200 == 0 { Stage::Synced } else { Stage::Decided };
         let arrived = |script: &Script| script.register(friend, partition).stage() >= Some(stage);
         assert!(script.wait_for(AT_REST, Duration::from_micros(100), arrived));
         script.wait(Duration::from_micros(delay));
         let is_behind = script.register(unaware, partition) < script.register(friend, partition);
         behind += u32::from(is_behind);
-        if delay % 1_600 == 0 {
+        if delay % 400 == 0 {
             // Two of the old set are not enough for a get any more, once a move is decided.
             if let Some(values) = shown(&script.get_with(unaware, KEY, strict())) {
                 assert_eq!(values, ["first"], "{delay} us");

@@ -328,12 +328,17 @@ fn hint_flood_on_return() {
     // A tenth of a second for a sync, which no more than 16 stores share.
     script.slow_disk(target, 200);
     script.isolate(target, false);
-    for _ in 0..500 {
-        if !keys.iter().any(|key| script.has_row(target, key)) {
-            script.wait(Duration::from_millis(10));
-        }
-    }
     let strict = Options { strict: true, ..all };
+    let begun = |script: &Script| keys.iter().any(|key| script.has_row(target, key));
+    assert!(script.wait_for(Duration::from_secs(5), Duration::from_millis(10), begun));
+    // Others have a link to it before the node that clients ask does.
+    for _ in 0..500 {
+        let reply = script.mutate(hosts[1], &keys[0], Some("w"), &[], strict);
+        if matches!(reply, Reply::Stored { .. }) {
+            break;
+        }
+        script.wait(Duration::from_millis(10));
+    }
     let mut during = 0;
     for (number, key) in keys.iter().enumerate().take(200) {
         during += u32::from(kept(&script) > 0);
