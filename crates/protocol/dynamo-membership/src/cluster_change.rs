@@ -132,7 +132,7 @@ fn apply(
 ) -> Result<(), ChangeError> {
     match change {
         ClusterChange::Join { node: name } => {
-            let node = find(members, name)?;
+            let node = find_member(members, name)?;
             let status = status_of(members, node);
             if status != MemberStatus::Joining {
                 let (node, status) = (name.clone(), status.name());
@@ -141,7 +141,7 @@ fn apply(
             let_in.insert(node);
         }
         ClusterChange::Leave { node: name } => {
-            let node = find(members, name)?;
+            let node = find_member(members, name)?;
             let status = status_of(members, node);
             if status >= MemberStatus::Leaving {
                 return Err(ChangeError::Gone { node: name.clone(), status: status.name() });
@@ -149,7 +149,7 @@ fn apply(
             members.climb(node, MemberStatus::Leaving);
         }
         ClusterChange::Remove { node: name } => {
-            let node = find(members, name)?;
+            let node = find_member(members, name)?;
             members.climb(node, MemberStatus::Removed);
         }
         ClusterChange::Reweight { node: name, weight } => {
@@ -175,7 +175,7 @@ fn set(
     author: NodeId,
     change: impl FnOnce(&mut MemberDetails),
 ) -> Result<(), ChangeError> {
-    let node = find(members, name)?;
+    let node = find_member(members, name)?;
     let Some(member) = members.get(node) else { return Ok(()) };
     let mut details = member.details.clone();
     change(&mut details);
@@ -186,7 +186,10 @@ fn set(
 }
 
 /// A node by its name or id. Names of those that were removed may be used again.
-fn find(members: &Members, name: &str) -> Result<NodeId, ChangeError> {
+///
+/// # Errors
+/// Nobody is called so, several are, or only nodes that were removed.
+pub fn find_member(members: &Members, name: &str) -> Result<NodeId, ChangeError> {
     let is_id = u64::from_str_radix(name, 16).ok().filter(|_| name.len() == 16).map(NodeId);
     if let Some(node) = is_id.filter(|node| members.get(*node).is_some()) {
         let status = status_of(members, node);

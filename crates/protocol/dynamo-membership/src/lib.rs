@@ -36,7 +36,7 @@ pub mod wanted_layout;
 pub use bucket_digests::BUCKET_GROUPS;
 pub use bucket_entry::{BucketEntry, DecodeBucketEntryError};
 pub use bucket_table::{BucketTable, BucketTableError};
-pub use cluster_change::{ChangeError, ClusterState, PlannedChange, plan_change};
+pub use cluster_change::{ChangeError, ClusterState, PlannedChange, find_member, plan_change};
 pub use genesis::{Genesis, GenesisError, GenesisMember};
 pub use gossip::{DecodeGossipError, Gossip, GossipConfig, GossipEffect, GossipEvent};
 pub use latency_tracker::LatencyTracker;

@@ -5,7 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use dynamo_membership::{
-    ClusterState, MemberStatus, Members, PlannedChange, Stamp, WantedLayout, plan_change,
+    ChangeError, ClusterState, MemberStatus, Members, PlannedChange, Stamp, WantedLayout,
+    find_member, plan_change,
 };
 use dynamo_messages::{
     ClusterChange, Failure, Invalid, LinkView, PlanView, PlannedNodeView, Reply,
@@ -236,21 +237,17 @@ impl Node {
     fn named(&self, names: &[String]) -> Result<BTreeSet<NodeId>, Failure> {
         let mut gone = BTreeSet::new();
         for name in names {
-            let called = self.members().iter().find(|(node, member)| {
-                member.details.name == *name || alloc::format!("{:016x}", node.0) == *name
-            });
-            match called {
-                Some((node, _)) if node == self.config.node => {
+            match find_member(self.members(), name) {
+                Ok(node) if node == self.config.node => {
                     let detail = "the node that is asked cannot be given up".to_string();
                     return Err(invalid(Invalid::Change, detail));
                 }
-                Some((node, _)) => {
+                Ok(node) => {
                     gone.insert(node);
                 }
-                None => {
-                    let detail = alloc::format!("no member is called {name:?}");
-                    return Err(invalid(Invalid::Change, detail));
-                }
+                // Who was removed is given up anyway.
+                Err(ChangeError::Gone { .. }) => {}
+                Err(error) => return Err(invalid(Invalid::Change, error.to_string())),
             }
         }
         Ok(gone)
