@@ -3,7 +3,11 @@
 //! bucket where the last write wins shows one version at most, and no reply shows a write twice.
 //!
 //! Exempt is a write that was minted more than once, because a context covers only the version that
-//! its client saw; [`one_version_per_put`](super::one_version_per_put) judges whether that was right.
+//! its client saw; [`one_version_per_put`](super::one_version_per_put) judges whether that was right. And
+//! a key all of whose replicas have lost their disk or been set back: nobody may know any more that a version
+//! was replaced.
+
+use dynamo_types::Instant;
 
 use super::Violation;
 use crate::evidence::Evidence;
@@ -23,7 +27,9 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
         checked += 1;
         let writes: Vec<WriteId> = read.writes().collect();
         let place = format!("a read via {}", read.host);
-        check_antichain(evidence, read.key, &writes, &place)?;
+        if !may_be_forgotten(evidence, read.key, read.ended) {
+            check_antichain(evidence, read.key, &writes, &place)?;
+        }
         let one_only = evidence.history.key(read.key).last_write_wins;
         let mut distinct = writes.clone();
         distinct.sort_unstable();
@@ -34,7 +40,9 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
         }
     }
     for ((key, host), record) in &evidence.disks {
-        if evidence.history.key(*key).last_write_wins {
+        if evidence.history.key(*key).last_write_wins
+            || may_be_forgotten(evidence, *key, Instant(u64::MAX))
+        {
             continue;
         }
         checked += 1;
@@ -42,6 +50,14 @@ pub fn check(evidence: &Evidence) -> Result<u64, Violation> {
         check_antichain(evidence, *key, &writes, &format!("the record on {host}"))?;
     }
     Ok(checked)
+}
+
+/// Whether all replicas of a key have lost their disk, or were set back, by then.
+fn may_be_forgotten(evidence: &Evidence, key: KeyIndex, by: Instant) -> bool {
+    evidence.history.key(key).replicas.iter().all(|replica| {
+        let mut losses = evidence.rollbacks.iter().chain(&evidence.lost_disks);
+        losses.any(|(at, host)| host == replica && *at <= by)
+    })
 }
 
 fn check_antichain(
@@ -61,8 +77,22 @@ fn check_antichain(
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::Example;
+    use super::super::examples::{Example, REPLICAS};
     use super::*;
+
+    #[test]
+    fn what_all_replicas_may_have_forgotten_is_not_held_against_them() {
+        for (losses, broken) in [(0, true), (2, true), (3, false)] {
+            let mut example = Example::new();
+            let a = example.acknowledged(&[]);
+            let b = example.acknowledged(&[a]);
+            example.read(&[a, b]);
+            let mut evidence = example.evidence(&[a, b]);
+            let ended = evidence.history.reads[0].ended;
+            evidence.rollbacks = REPLICAS[..losses].iter().map(|host| (ended, *host)).collect();
+            assert_eq!(check(&evidence).is_err(), broken, "{losses} were set back");
+        }
+    }
 
     #[test]
     fn concurrent_siblings_are_fine() {

@@ -35,3 +35,28 @@ fn reading_the_trace_changes_nothing() {
     assert!(silent.lines.is_empty());
     assert!(!told.lines.is_empty());
 }
+
+/// A minute each, as in a batch.
+fn holds(seed: u64) {
+    let report = run_seed(SeedOptions::of_seed(seed, Duration::from_secs(60)), false);
+    assert!(report.failure.is_none(), "seed {seed}: {:?}", report.failure);
+}
+
+/// With N = 1 nobody tells a node with an empty disk at once how a bucket is set.
+#[test]
+fn seed_4613_a_lost_disk_forgets_that_the_last_write_wins() {
+    holds(4613);
+}
+
+/// Drivers that outbid each other change a register for ever: that a move stands still has to be seen all
+/// the same, or nobody may force it.
+#[test]
+fn seed_8577_drivers_outbid_each_other_without_a_majority() {
+    holds(8577);
+}
+
+/// With N = 1 nobody knows what a disk that was set back had known.
+#[test]
+fn seed_9406_the_only_replica_is_set_back() {
+    holds(9406);
+}

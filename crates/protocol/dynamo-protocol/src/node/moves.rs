@@ -83,6 +83,9 @@ pub(super) struct Moves {
     pub(super) sweeps: usize,
     /// When the register of each partition that is not settled was last seen to change.
     changed_at: BTreeMap<PartitionId, Instant>,
+    /// When it last came nearer to its end. Two drivers that outbid each other change a register for ever and
+    /// get nowhere.
+    progressed_at: BTreeMap<PartitionId, Instant>,
     started: Instant,
     /// When all moves are looked at.
     at: Instant,
@@ -139,6 +142,7 @@ impl Moves {
             swept_last: PartitionId(0),
             sweeps: 0,
             changed_at: BTreeMap::new(),
+            progressed_at: BTreeMap::new(),
             started: now,
             at: now + config.timing.move_interval,
             more_at: None,
@@ -261,7 +265,7 @@ impl Node {
     /// Whether a partition should be elsewhere and nothing has come of it for long: it may be that a member
     /// that is up has forgotten what it promised, and too few others are left.
     pub(super) fn is_stuck(&self, id: PartitionId) -> bool {
-        let waited = self.now.monotonic.saturating_since(self.unchanged_since(id));
+        let waited = self.now.monotonic.saturating_since(self.stands_since(id));
         let forgot = !self.registers.takes_part(id);
         (!self.is_settled(id) || forgot) && waited >= STUCK_AFTER
     }
@@ -414,7 +418,7 @@ impl Node {
     /// may take long, and hold up no others.
     fn moves_under_way(&self) -> usize {
         let is_under_way = |(id, driver): &(&PartitionId, &Driver)| {
-            let unchanged = self.now.monotonic.saturating_since(self.unchanged_since(**id));
+            let unchanged = self.now.monotonic.saturating_since(self.stands_since(**id));
             let everyone = driver.known().everyone();
             unchanged < STUCK_AFTER && everyone.into_iter().all(|node| self.is_healthy(node))
         };
@@ -443,6 +447,11 @@ impl Node {
             .and_then(|place| u32::try_from(place).ok())
             .is_some_and(|place| place > 0 && waited >= patience * place);
         forgot || takes_over || everyone.into_iter().find(up) == Some(here)
+    }
+
+    /// Since when a move has not come nearer to its end.
+    fn stands_since(&self, id: PartitionId) -> Instant {
+        self.moves.progressed_at.get(&id).copied().unwrap_or(self.moves.started)
     }
 
     fn unchanged_since(&self, id: PartitionId) -> Instant {
@@ -642,10 +651,17 @@ impl Node {
 
     /// A register has changed: what was done under another one counts no more.
     pub(super) fn move_changed(&mut self, id: PartitionId, before: &Register, after: &Register) {
-        match after.movement {
-            Some(_) => self.moves.changed_at.insert(id, self.now.monotonic),
-            None => self.moves.changed_at.remove(&id),
-        };
+        let now = self.now.monotonic;
+        if after.movement.is_none() {
+            self.moves.changed_at.remove(&id);
+            self.moves.progressed_at.remove(&id);
+        } else {
+            self.moves.changed_at.insert(id, now);
+            let of = |register: &Register| (register.epoch, register.stage());
+            if of(after) > of(before) || before.movement.is_none() {
+                self.moves.progressed_at.insert(id, now);
+            }
+        }
         if before.asks_as(after) {
             return;
         }
