@@ -66,6 +66,12 @@ pub enum Work {
     Upkeep,
 }
 
+/// So many of the most there may be, at this share; at least one unless the share is 0.
+#[must_use]
+pub fn part_of(most: usize, share: u8) -> usize {
+    (most * usize::from(share.min(100))).div_ceil(100)
+}
+
 /// A window is pressed when more than one in so many took long.
 const LONG_ONE_IN: u32 = 20;
 /// With fewer samples in a window nobody can say.

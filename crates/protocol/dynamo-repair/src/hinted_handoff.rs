@@ -27,6 +27,8 @@ use bytes::Bytes;
 use dynamo_types::{Instant, NodeId, ObjectName};
 use dynamo_versioning::Record;
 
+use crate::budget::part_of;
+
 /// How hints are handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandoffConfig {
@@ -228,8 +230,7 @@ impl HintedHandoff {
                 node
             }
             HandoffEvent::Budget(share) => {
-                let most = self.config.window_max * usize::from(share.min(100));
-                self.window_max = most.div_ceil(100).max(1);
+                self.window_max = part_of(self.config.window_max, share).max(1);
                 let nodes: Vec<NodeId> = self.targets.keys().copied().collect();
                 for node in nodes {
                     self.go_on(now, node);

@@ -104,21 +104,7 @@ fn handoff_source_not_dropped_early() {
 #[test]
 fn kill_mid_stream() {
     for crash in [Crash::Process, Crash::Power] {
-        let mut script = Script::with_spares(3, 1);
-        let hosts = script.replicas_first(KEY);
-        let (driver, at, source, new) = (hosts[0], hosts[1], hosts[2], hosts[3]);
-        let keys = keys_beside(&script, KEY, STREAMED);
-        let value = |key: &String| format!("{key:x>STREAMED_BYTES$}");
-        for key in &keys {
-            stored(&script.put(at, key, &value(key), &[]));
-        }
-        // From several sources at once it would get some records more than once anyway.
-        script.cut(new, driver, true);
-        script.cut(new, at, true);
-        script.wait(Duration::from_secs(30));
-        let before = script.records_sent();
-        script.slow_disk(new, 20);
-        committed(&script.change(at, &[join(new), leave(driver)]));
+        let (mut script, [driver, at, source, new], keys, before) = stream(STREAMED);
         let mut parts = [STREAMED / 4, STREAMED / 2, STREAMED * 3 / 4].into_iter();
         for (killed, part) in [source, new, driver].into_iter().zip(&mut parts) {
             let arrived = |script: &Script| script.object_rows(new) >= part;
@@ -140,7 +126,7 @@ fn kill_mid_stream() {
         script.wait(Duration::from_secs(2));
         for by in script.serving() {
             for key in &keys {
-                assert_eq!(script.read(by, key).values, [value(key)], "{key} at {by}");
+                assert_eq!(script.read(by, key).values, [streamed(key)], "{key} at {by}");
             }
         }
         rows_are_where_they_belong(&script, &keys);
@@ -152,20 +138,7 @@ fn kill_mid_stream() {
 #[test]
 fn link_cut_mid_stream() {
     const CUTS: usize = 20;
-    let mut script = Script::with_spares(3, 1);
-    let hosts = script.replicas_first(KEY);
-    let (driver, at, source, new) = (hosts[0], hosts[1], hosts[2], hosts[3]);
-    let keys = keys_beside(&script, KEY, LONG_STREAM);
-    let value = |key: &String| format!("{key:x>STREAMED_BYTES$}");
-    for key in &keys {
-        stored(&script.put(at, key, &value(key), &[]));
-    }
-    script.cut(new, driver, true);
-    script.cut(new, at, true);
-    script.wait(Duration::from_secs(30));
-    let before = script.records_sent();
-    script.slow_disk(new, 20);
-    committed(&script.change(at, &[join(new), leave(driver)]));
+    let (mut script, [driver, at, source, new], keys, before) = stream(LONG_STREAM);
     for cut in 1..=CUTS {
         let part = LONG_STREAM * cut / (CUTS + 1);
         let arrived = |script: &Script| script.object_rows(new) >= part;
@@ -186,7 +159,7 @@ fn link_cut_mid_stream() {
     assert!(sent <= LONG_STREAM + CUTS * WINDOW, "{sent} records were sent");
     for by in script.serving() {
         for key in &keys {
-            assert_eq!(script.read(by, key).values, [value(key)], "{key} at {by}");
+            assert_eq!(script.read(by, key).values, [streamed(key)], "{key} at {by}");
         }
     }
     rows_are_where_they_belong(&script, &keys);
@@ -238,6 +211,31 @@ fn leaver_restarts_after_the_commit() {
 
 /// Records of a partition that takes long to move.
 const LONG_STREAM: usize = 2_500;
+/// The value of a record that streams.
+fn streamed(key: &str) -> String {
+    format!("{key:x>STREAMED_BYTES$}")
+}
+
+/// Begins to move a partition of so many records to a node with a slow disk: the driver, which leaves, the
+/// node that took the commit, the source, and the new one; and how many records had been sent before. From
+/// several sources at once it would get some records more than once anyway: two of them are cut off.
+fn stream(records: usize) -> (Script, [HostIndex; 4], Vec<String>, u64) {
+    let mut script = Script::with_spares(3, 1);
+    let hosts: [HostIndex; 4] = script.replicas_first(KEY).try_into().expect("four");
+    let [driver, at, _, new] = hosts;
+    let keys = keys_beside(&script, KEY, records);
+    for key in &keys {
+        stored(&script.put(at, key, &streamed(key), &[]));
+    }
+    script.cut(new, driver, true);
+    script.cut(new, at, true);
+    script.wait(Duration::from_secs(30));
+    let before = script.records_sent();
+    script.slow_disk(new, 20);
+    committed(&script.change(at, &[join(new), leave(driver)]));
+    (script, hosts, keys, before)
+}
+
 /// Records of the partition that moves.
 const STREAMED: usize = 600;
 /// How long each is.

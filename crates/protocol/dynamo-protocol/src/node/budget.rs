@@ -7,7 +7,7 @@
 use alloc::collections::BTreeMap;
 
 use dynamo_repair::anti_entropy::AntiEntropyEvent;
-use dynamo_repair::budget::{Budget, BudgetConfig, Waited, Work};
+use dynamo_repair::budget::{Budget, BudgetConfig, Waited, Work, part_of};
 use dynamo_repair::hinted_handoff::HandoffEvent;
 use dynamo_types::Instant;
 
@@ -99,7 +99,7 @@ impl Node {
 
     /// So many of the most there may be, at least one.
     pub(super) fn share_of(&self, most: usize) -> usize {
-        (most * usize::from(self.background_share())).div_ceil(100).max(1)
+        part_of(most, self.background_share()).max(1)
     }
 
     /// Thinks the share over.

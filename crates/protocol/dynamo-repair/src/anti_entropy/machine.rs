@@ -22,6 +22,7 @@ use super::finding::{Sides, Snapshot};
 use super::peers::{Asked, Peers};
 use super::roots::root_of;
 use super::session::{Ending, Session, SessionEffect, SessionEvent, SessionKey};
+use crate::budget::part_of;
 
 /// Leaves that all sessions together read or encode for their initiators, some 130 KiB each. That
 /// is what the initiators of four peers have under way at most; beyond it they try again later.
@@ -749,7 +750,7 @@ impl AntiEntropy {
     }
 
     fn initiators_max(&self) -> usize {
-        (self.config.sessions_max * usize::from(self.budget)).div_ceil(100)
+        part_of(self.config.sessions_max, self.budget)
     }
 
     fn find_next_timeout(&mut self) {
