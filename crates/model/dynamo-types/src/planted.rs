@@ -139,6 +139,8 @@ planted_bugs! {
     LeaverWipedAfterOne = "leaver_wiped_after_one" by Scripts,
     /// Hints for who is no member any more wait for it.
     HintsWaitForFormerMembers = "hints_wait_for_former_members" by Simulator,
+    /// Copies that become complete do not know again what they had collected.
+    CollectedForgotten = "collected_forgotten" by Scripts,
     /// Under load the share of background work falls to nothing, from where it cannot grow.
     BudgetRunsDry = "budget_runs_dry" by Simulator,
 }

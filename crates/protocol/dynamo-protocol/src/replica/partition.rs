@@ -263,6 +263,10 @@ impl Partition {
         // The clock holds what was stored since the copy became incomplete.
         ended.is_some_and(|ended| {
             self.clock.join(&ended.learned);
+            // A lone replica asked nobody, and a joiner not all: what one of those lost may come back.
+            if ended.has_exchanged && ended.waiting.is_empty() && ended.spared == 0 {
+                self.clock.include_horizon();
+            }
             true
         })
     }
