@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
-    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options,
+    DEFAULT_COLUMN_FAMILY_NAME, Env, LogLevel, Options,
 };
 
 use crate::batch::{ColumnSpec, Purpose};
@@ -88,6 +88,7 @@ impl OpenOptions {
         options.set_db_write_buffer_size(self.write_buffer_bytes);
         options.set_max_open_files(i32::try_from(self.open_files_max).unwrap_or(i32::MAX));
         options.set_max_background_jobs(BACKGROUND_JOBS);
+        yield_to_requests(&mut options);
         options.set_bytes_per_sync(BYTES_PER_SYNC);
         // Removing files is left to the background: it can take long and readers would wait for it.
         options.set_avoid_unnecessary_blocking_io(true);
@@ -144,5 +145,21 @@ impl OpenOptions {
             options.set_blob_gc_force_threshold(0.5);
         }
         options
+    }
+}
+
+/// Lets flushes and merges have a processor only while no request wants it: on a busy machine they are
+/// what the slowest of a hundred writes wait for. If they fall behind for long, RocksDB slows writes
+/// down, and with that they have processors again.
+///
+/// The threads are one pool of the process, whatever the number of databases.
+fn yield_to_requests(options: &mut Options) {
+    match Env::new() {
+        Ok(mut env) => {
+            env.lower_thread_pool_cpu_priority();
+            env.lower_high_priority_thread_pool_cpu_priority();
+            options.set_env(&env);
+        }
+        Err(error) => tracing::warn!(%error, "flushes and merges run at the priority of requests"),
     }
 }
