@@ -18,6 +18,12 @@ KINDS = ("read", "update")  # As `dynamo bench` names them.
 SETTLED_WITHIN = 300  # Seconds.
 
 
+def processors():
+    """How long all processors were idle since the machine began, and how long that is, in ticks."""
+    ticks = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    return ticks[3] + ticks[4], sum(ticks)
+
+
 class Latency:
     def __init__(self, options):
         self.options = options
@@ -52,10 +58,14 @@ class Latency:
                    "--value-bytes", o.size, "--distribution", "uniform", "--warm-up", "1s", *more]
         if self.rate:
             command += ["--no-load", "--rate", self.rate]
+        idle, passed = processors()
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise Broken(f"dynamo bench: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+        idle_then, passed_then = processors()
+        figures = json.loads(done.stdout)
+        figures["busy"] = 1 - (idle_then - idle) / (passed_then - passed)
+        return figures
 
     def round(self, new):
         """A node joins, with the load before and amid that; then it leaves. A node that has left does not come back."""
@@ -80,7 +90,7 @@ class Latency:
         lasted += self.options.window + 1
         failed = sum(sum(figures["errors"].values()) for figures in (before, during))
         say(f"{what}: {plan['copies_moved']} copies in {lasted:.0f} s; p99 of gets {self.p99(before, 'read'):.2f} ms, then "
-            f"{self.p99(during, 'read'):.2f}; {'' if still else 'it ended before the load did; '}{failed} requests failed")
+            f"{self.p99(during, 'read'):.2f}; processors busy {before['busy']:.0%}, then {during['busy']:.0%}; {'' if still else 'it ended before the load did; '}{failed} requests failed")
         return {"what": what, "before": before, "during": during, "failed": failed, "lasted": lasted}
 
     def p99(self, figures, kind):
