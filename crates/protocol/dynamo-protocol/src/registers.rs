@@ -223,6 +223,7 @@ impl Registers {
             others.filter(|node| *node != self.here && !is_removed(*node)).collect();
         let has_left = register.stage() == Some(Stage::Committed);
         let leavers = if has_left { register.leavers() } else { Vec::new() };
+        let at_rest = register.movement.is_none() && register.epoch.force.is_none();
         let mut members = others.clone();
         if !register.is_decided() {
             members.retain(|node| register.current.contains(*node));
@@ -245,6 +246,7 @@ impl Registers {
             others,
             members,
             leavers,
+            is_settled: at_rest && !register.current.iter().any(is_removed),
             role,
             holds: self.is_holder(id, self.here),
             begins_anew: false,
