@@ -135,6 +135,8 @@ planted_bugs! {
     JoinerCompleteAtOnce = "joiner_complete_at_once" by Scripts,
     /// What a node still holds of a partition that it has lost is wiped and not offered.
     LeftoversNotOffered = "leftovers_not_offered" by Scripts,
+    /// What is left over is wiped as soon as one member has taken it.
+    LeftoversTakenByOne = "leftovers_taken_by_one" by Scripts,
     /// A leaver is wiped when one new member has compared with it.
     LeaverWipedAfterOne = "leaver_wiped_after_one" by Scripts,
     /// Hints for who is no member any more wait for it.

@@ -2,11 +2,13 @@
 //! must break one of these, which a build with planted bugs demands (`planted_bugs.rs`).
 
 use dynamo_checker::history::HostIndex;
-use dynamo_messages::Reply;
+use dynamo_messages::{Options, Reply};
 use dynamo_register::Stage;
 use dynamo_simulator::script::{Script, join, leave};
 
-use crate::steps::{AT_REST, SETTLED, committed, keys_beside, milliseconds, shown, stored, strict};
+use crate::steps::{
+    AT_REST, COLLECTED, SETTLED, committed, keys_beside, milliseconds, shown, stored, strict,
+};
 
 const KEY: &str = "cart";
 /// Gossip comes once a second; each history is played with it in another phase.
@@ -115,6 +117,40 @@ pub(crate) fn a_joiner_is_filled_by_a_majority() -> Result<(), String> {
     Ok(())
 }
 
+/// Three members, one of them dead, and a joiner: no node is left that could be a fallback. The joiner's own
+/// copy stands in for the dead one, and stays until that one has it, though the move was cancelled.
+pub(crate) fn a_copy_stands_in_where_no_fallback_is_left() -> Result<(), String> {
+    let mut script = Script::with_spares(3, 1);
+    let hosts = script.replicas_first(KEY);
+    let (at, dead, leaver, new) = (hosts[0], hosts[1], hosts[2], hosts[3]);
+    script.pause(dead);
+    script.wait(SETTLED);
+    script.slow_disk(new, 60);
+    committed(&script.change(at, &[join(new), leave(leaver)]));
+    await_stage(&mut script, &[at, leaver, new], Stage::Fenced);
+    let all = Options { w: Some(3), strict: true, ..Options::default() };
+    let refused = script.mutate(at, KEY, Some("value"), &[], all);
+    assert!(matches!(refused, Reply::Failed(_)), "one of them is dead: {refused:?}");
+    let reply = script.mutate(at, KEY, Some("value"), &[], Options { strict: false, ..all });
+    let Reply::Stored { receipt, .. } = reply else { return Err(format!("{reply:?}")) };
+    assert_eq!((receipt.copies, receipt.hints), (3, 1), "{receipt:?}");
+    let stage = script.register(at, script.partition_of(KEY)).stage();
+    assert!(stage.is_some() && stage < Some(Stage::Decided), "{stage:?}");
+    script.cancel(at);
+    script.slow_disk(new, 1);
+    script.wait(COLLECTED);
+    let partition = script.partition_of(KEY);
+    assert!(script.register(at, partition).movement.is_none(), "the move was cancelled");
+    let copies = script.holders(KEY).into_iter().filter(|host| *host != dead).count();
+    if copies < 3 {
+        return Err(format!("{copies} of 3 copies that were acknowledged are left"));
+    }
+    script.resume(dead);
+    script.wait(COLLECTED);
+    assert!(script.has_row(dead, KEY) && !script.has_row(new, KEY), "{:?}", script.holders(KEY));
+    shows(&mut script, dead, KEY, "value")
+}
+
 #[cfg(not(planted_bugs))]
 mod tests {
     #[test]
@@ -130,5 +166,10 @@ mod tests {
     #[test]
     fn a_joiner_is_filled_by_a_majority() {
         assert_eq!(super::a_joiner_is_filled_by_a_majority(), Ok(()));
+    }
+
+    #[test]
+    fn a_copy_stands_in_where_no_fallback_is_left() {
+        assert_eq!(super::a_copy_stands_in_where_no_fallback_is_left(), Ok(()));
     }
 }

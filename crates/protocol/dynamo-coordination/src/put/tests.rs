@@ -166,3 +166,59 @@ fn with_a_strict_quorum_hints_are_a_courtesy_and_count_nothing() {
     put.handle(PutEvent::NoStandIn { member: NodeId(2) });
     assert_eq!(put.poll_effect(), Some(PutEffect::Unknown { reached: 1, needed: 2 }));
 }
+
+/// Amid a move from (1, 2, 3) to (1, 2, 4), with 2 dead and no other node.
+fn moving(needed: u8, strict: bool) -> PutAcknowledgements {
+    PutAcknowledgements::new(PutPlan {
+        placements: [1, 3, 4].map(|node| Placement::own(NodeId(node))).to_vec(),
+        unplaced: Vec::from([NodeId(2)]),
+        sets: Vec::from([set([1, 2, 3]), set([1, 2, 4])]),
+        strict,
+        ..plan(needed)
+    })
+}
+
+#[test]
+fn a_member_of_the_other_set_stands_in_where_no_fallback_is_left() {
+    let mut put = moving(3, false);
+    assert_eq!(answer(&mut put, 1, STORED), None);
+    assert_eq!(answer(&mut put, 4, STORED), None);
+    let Some(PutEffect::Stored { copies }) = answer(&mut put, 3, STORED) else {
+        panic!("three nodes have it, and each set has three copies")
+    };
+    assert_eq!(copies, [copy(1, 1), copy(3, 3), copy(2, 4)], "it says for whom");
+}
+
+#[test]
+fn a_member_of_the_other_set_stands_in_for_one_that_is_lost_later() {
+    let mut put = PutAcknowledgements::new(PutPlan {
+        placements: [1, 2, 3, 4].map(|node| Placement::own(NodeId(node))).to_vec(),
+        unplaced: Vec::new(),
+        sets: Vec::from([set([1, 2, 3]), set([1, 2, 4])]),
+        ..plan(3)
+    });
+    for node in [1, 3, 4] {
+        assert_eq!(answer(&mut put, node, STORED), None, "2 may answer");
+    }
+    put.handle(PutEvent::Lost { node: NodeId(2) });
+    let wish = put.poll_effect();
+    assert!(matches!(nobody(&mut put, wish), Some(PutEffect::Stored { .. })));
+}
+
+#[test]
+fn one_node_stands_in_for_one_member() {
+    // 1 is lost too: of each set there are its own copy and one that stands in.
+    let mut put = moving(3, false);
+    assert_eq!(answer(&mut put, 3, STORED), None);
+    assert_eq!(answer(&mut put, 4, STORED), None);
+    put.handle(PutEvent::Lost { node: NodeId(1) });
+    let wish = put.poll_effect();
+    assert_eq!(nobody(&mut put, wish), Some(PutEffect::Unknown { reached: 2, needed: 3 }));
+}
+
+#[test]
+fn with_a_strict_quorum_nobody_stands_in() {
+    let mut put = moving(3, true);
+    let unknown = PutEffect::Unknown { reached: 1, needed: 3 };
+    assert_eq!(answer(&mut put, 1, STORED), Some(unknown), "two can be had at most");
+}

@@ -2,11 +2,12 @@
 //! rule 8, history 20).
 //!
 //! A former member that was given up, a joiner whose move was cancelled, a node whose set lost against a
-//! force: what they hold may be there and nowhere else. Page by page it goes to a member as delayed, which
-//! takes what it has not seen and refuses what was collected. Only when all was taken is it wiped. A
-//! leaver that every new member has compared with has nothing left to offer.
+//! force: what they hold may be there and nowhere else. Page by page it goes to the members as delayed, to one
+//! after the other: they take what they have not seen and refuse what was collected. Only when each of
+//! them has taken all is it wiped, for a joiner's copy may have stood in for any one of them. A leaver that
+//! every new member has compared with has nothing left to offer.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
@@ -44,6 +45,15 @@ pub(super) struct Sweep {
     since: Instant,
 }
 
+/// How far what is left over of a partition has been taken.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Who has taken all of it.
+    whole: BTreeSet<NodeId>,
+    /// The last row that others have taken.
+    reached: BTreeMap<NodeId, Bytes>,
+}
+
 impl Node {
     /// Goes on with what is left over, if anything is.
     pub(super) fn sweep_leftovers(&mut self) {
@@ -65,7 +75,10 @@ impl Node {
         // In turn, so that one that nobody can take now holds up no other.
         let handed_over = &self.moves.handed_over;
         let waits = |id: &&PartitionId| {
-            !handed_over.contains(id) && !self.is_parting(**id) && self.is_all_stored(**id)
+            !handed_over.contains(id)
+                && !self.is_parting(**id)
+                && self.is_all_stored(**id)
+                && self.still_to_take(**id).is_none_or(|takers| !takers.is_empty())
         };
         let left = self.replica.leftovers();
         let behind = (Bound::Excluded(self.moves.swept_last), Bound::Unbounded);
@@ -73,9 +86,37 @@ impl Node {
         if let Some(id) = next {
             self.moves.swept_last = id;
             self.moves.sweeps += 1;
-            let behind = self.moves.swept.get(&id).cloned();
-            self.offer_page(id, behind);
+            self.offer_to_next(id);
         }
+    }
+
+    /// Members that have not taken all and can be reached, or nothing if every member has.
+    fn still_to_take(&self, id: PartitionId) -> Option<Vec<NodeId>> {
+        let whole = self.moves.swept.get(&id).map(|taken| &taken.whole);
+        if planted(PlantedBug::LeftoversTakenByOne) && whole.is_some_and(|by| !by.is_empty()) {
+            return None;
+        }
+        // Joiners wait with what is delayed.
+        let members = self.registers.read_set(id);
+        let has_taken = |node: NodeId| whole.is_some_and(|by| by.contains(&node));
+        let left = |node: &NodeId| !has_taken(*node) && !self.is_removed(*node);
+        let left: Vec<NodeId> = members.iter().filter(left).collect();
+        (!left.is_empty()).then(|| self.ranked(left.into_iter()))
+    }
+
+    /// Goes on with a member that has not taken all, or wipes what all have.
+    fn offer_to_next(&mut self, id: PartitionId) {
+        let Some(takers) = self.still_to_take(id) else {
+            self.moves.swept.remove(&id);
+            self.replica.wipe(id);
+            return;
+        };
+        // Another one each time: one may be full or incomplete.
+        let place = self.moves.sweeps % takers.len().max(1);
+        let Some(target) = takers.get(place).copied() else { return };
+        let taken = self.moves.swept.get(&id);
+        let behind = taken.and_then(|taken| taken.reached.get(&target)).cloned();
+        self.offer_page(id, target, behind);
     }
 
     /// Whether the register that this node is outside by is synced, and all that was written under earlier
@@ -84,16 +125,12 @@ impl Node {
         self.registers.is_synced(id) && self.replica.is_at_rest(id)
     }
 
-    fn offer_page(&mut self, id: PartitionId, behind: Option<Bytes>) {
+    fn offer_page(&mut self, id: PartitionId, target: NodeId, behind: Option<Bytes>) {
         self.sweep = None;
         if !self.has_background_room(Work::Upkeep) {
             // Where it stands is known.
             return self.go_on_with_room();
         }
-        // Joiners wait with what is delayed. Another one each time: one may be full or incomplete.
-        let members = self.ranked(self.registers.read_set(id).iter());
-        let place = self.moves.sweeps % members.len().max(1);
-        let Some(target) = members.get(place).copied() else { return };
         let (first, to) = rows::partition_range(self.registers.count(), id);
         let from = behind.map_or(first, |row| rows::behind(&row));
         let scan = ScanId(self.replica.next_load().0);
@@ -175,14 +212,16 @@ impl Node {
         if !self.replica.leftovers().contains(&id) {
             return;
         }
+        let taken = self.moves.swept.entry(id).or_default();
         if sweep.is_last {
-            self.moves.swept.remove(&id);
-            self.replica.wipe(id);
+            taken.reached.remove(&sweep.target);
+            taken.whole.insert(sweep.target);
+            self.offer_to_next(id);
         } else {
             if let Some(reached) = &sweep.reached {
-                self.moves.swept.insert(id, reached.clone());
+                taken.reached.insert(sweep.target, reached.clone());
             }
-            self.offer_page(id, sweep.reached);
+            self.offer_page(id, sweep.target, sweep.reached);
         }
     }
 

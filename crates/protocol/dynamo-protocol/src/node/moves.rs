@@ -25,6 +25,7 @@ use dynamo_types::{Instant, NodeId, PartitionId, RegisterTag};
 
 use super::Node;
 use super::budget::MOVE_UNITS;
+use super::leftovers::Taken;
 use super::operations::Origin;
 use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
@@ -76,8 +77,8 @@ pub(super) struct Moves {
     partings: BTreeMap<PartitionId, Parting>,
     /// Partitions that were handed over to all new members: nothing of them need be offered.
     pub(super) handed_over: BTreeSet<PartitionId>,
-    /// Left-over records that were taken: up to which row, for partitions that are not done.
-    pub(super) swept: BTreeMap<PartitionId, Bytes>,
+    /// Left-over records that were taken, of partitions that are not done.
+    pub(super) swept: BTreeMap<PartitionId, Taken>,
     /// The partition that was tried last, and how often one was.
     pub(super) swept_last: PartitionId,
     pub(super) sweeps: usize,

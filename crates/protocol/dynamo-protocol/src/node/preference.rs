@@ -64,16 +64,26 @@ impl Node {
         candidates
     }
 
-    /// How many nodes could keep a copy now: at most N.
+    /// Nodes that could keep a copy now, of the set that is read from: at most N.
     pub(super) fn holders_at_hand(&mut self, position: Position, strict: bool) -> Vec<NodeId> {
         let (partition, mut holders) = self.reachable_replicas(position);
         let n = usize::from(self.registers.replication().get());
         if !strict && holders.len() < n {
-            let fallbacks = self.healthy_fallbacks(partition);
-            holders.extend(fallbacks);
+            let stand_ins = self.stand_ins(partition);
+            holders.extend(stand_ins);
             holders.truncate(n);
         }
         holders
+    }
+
+    /// Who may stand in for members of the set that is read from: fallbacks, and where none are left, who
+    /// is in the other set of a move alone.
+    pub(super) fn stand_ins(&mut self, partition: PartitionId) -> Vec<NodeId> {
+        let mut nodes = self.healthy_fallbacks(partition);
+        let set = self.registers.read_set(partition);
+        let holders = self.registers.holders(partition).into_iter();
+        nodes.extend(holders.filter(|node| !set.contains(*node) && self.is_reachable(*node)));
+        nodes
     }
 
     /// Where this node keeps its copy of a put that it coordinates: its own, or, as a fallback, a
