@@ -119,6 +119,9 @@ pub struct Node {
     detector: liveness::Detector,
     /// Worked out as needed; see `preference`. Bounded by Q.
     fallback_orders: BTreeMap<PartitionId, Vec<NodeId>>,
+    /// Joining nodes that a commit has let in, and whoever else shall hold something: as of when the first
+    /// of these orders was worked out.
+    let_in: Option<BTreeSet<NodeId>>,
     operations: BTreeMap<OperationId, Operation>,
     timers: Timers,
     next_operation: u64,
@@ -198,6 +201,7 @@ impl Node {
             strangers: BTreeSet::new(),
             detector,
             fallback_orders: BTreeMap::new(),
+            let_in: None,
             operations: BTreeMap::new(),
             timers: Timers::default(),
             next_operation,

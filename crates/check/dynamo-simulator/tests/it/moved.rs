@@ -5,6 +5,7 @@ use dynamo_checker::history::HostIndex;
 use dynamo_messages::{Options, Reply};
 use dynamo_register::Stage;
 use dynamo_simulator::script::{Script, join, leave};
+use dynamo_types::{Profile, RequestId};
 
 use crate::steps::{
     AT_REST, COLLECTED, SETTLED, committed, keys_beside, milliseconds, shown, stored, strict,
@@ -123,21 +124,29 @@ pub(crate) fn a_copy_stands_in_where_no_fallback_is_left() -> Result<(), String>
     let mut script = Script::with_spares(3, 1);
     let hosts = script.replicas_first(KEY);
     let (at, dead, leaver, new) = (hosts[0], hosts[1], hosts[2], hosts[3]);
+    script.set_profile(Profile::ReadEngine);
     script.pause(dead);
+    // Filled by one of three it stays a joiner.
+    script.cut(new, leaver, true);
     script.wait(SETTLED);
-    script.slow_disk(new, 60);
     committed(&script.change(at, &[join(new), leave(leaver)]));
     await_stage(&mut script, &[at, leaver, new], Stage::Fenced);
+    // All three, which is what this profile wants anyway.
     let all = Options { w: Some(3), strict: true, ..Options::default() };
     let refused = script.mutate(at, KEY, Some("value"), &[], all);
     assert!(matches!(refused, Reply::Failed(_)), "one of them is dead: {refused:?}");
     let reply = script.mutate(at, KEY, Some("value"), &[], Options { strict: false, ..all });
     let Reply::Stored { receipt, .. } = reply else { return Err(format!("{reply:?}")) };
     assert_eq!((receipt.copies, receipt.hints), (3, 1), "{receipt:?}");
+    // One that is sent again, and reached nobody before; and then somebody.
+    let other = &keys_beside(&script, KEY, 1)[0];
+    for _ in 0..2 {
+        stored(&script.retry(at, other, "again", &[], RequestId(1_000)));
+    }
     let stage = script.register(at, script.partition_of(KEY)).stage();
     assert!(stage.is_some() && stage < Some(Stage::Decided), "{stage:?}");
     script.cancel(at);
-    script.slow_disk(new, 1);
+    script.cut(new, leaver, false);
     script.wait(COLLECTED);
     let partition = script.partition_of(KEY);
     assert!(script.register(at, partition).movement.is_none(), "the move was cancelled");
@@ -148,6 +157,7 @@ pub(crate) fn a_copy_stands_in_where_no_fallback_is_left() -> Result<(), String>
     script.resume(dead);
     script.wait(COLLECTED);
     assert!(script.has_row(dead, KEY) && !script.has_row(new, KEY), "{:?}", script.holders(KEY));
+    assert_eq!(script.read(dead, other).values, ["again"], "one version");
     shows(&mut script, dead, KEY, "value")
 }
 

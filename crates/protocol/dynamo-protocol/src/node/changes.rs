@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Joining nodes that a commit has let in.
-    fn let_in(&self) -> BTreeSet<NodeId> {
+    pub(super) fn let_in(&self) -> BTreeSet<NodeId> {
         let wanted = self.moves.wanted.iter().flat_map(|wanted| wanted.sets.iter().flatten());
         let wanted = wanted.flatten();
         let count = self.registers.count();

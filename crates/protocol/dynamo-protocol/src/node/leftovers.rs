@@ -93,15 +93,18 @@ impl Node {
     /// Members that have not taken all and can be reached, or nothing if every member has.
     fn still_to_take(&self, id: PartitionId) -> Option<Vec<NodeId>> {
         let whole = self.moves.swept.get(&id).map(|taken| &taken.whole);
-        if planted(PlantedBug::LeftoversTakenByOne) && whole.is_some_and(|by| !by.is_empty()) {
+        let has_taken = |node: NodeId| whole.is_some_and(|by| by.contains(&node));
+        // Joiners wait with what is delayed.
+        let mut members: Vec<NodeId> = self.registers.read_set(id).iter().collect();
+        members.retain(|node| !self.is_removed(*node));
+        let by_one =
+            planted(PlantedBug::LeftoversTakenByOne) && members.iter().any(|n| has_taken(*n));
+        // Where all were removed, whoever comes in their stead takes it.
+        if !members.is_empty() && (by_one || members.iter().all(|node| has_taken(*node))) {
             return None;
         }
-        // Joiners wait with what is delayed.
-        let members = self.registers.read_set(id);
-        let has_taken = |node: NodeId| whole.is_some_and(|by| by.contains(&node));
-        let left = |node: &NodeId| !has_taken(*node) && !self.is_removed(*node);
-        let left: Vec<NodeId> = members.iter().filter(left).collect();
-        (!left.is_empty()).then(|| self.ranked(left.into_iter()))
+        members.retain(|node| !has_taken(*node));
+        Some(self.ranked(members.into_iter()))
     }
 
     /// Goes on with a member that has not taken all, or wipes what all have.

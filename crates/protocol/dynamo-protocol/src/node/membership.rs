@@ -258,7 +258,7 @@ impl Node {
         }
         self.membership.told = members;
         // Weights and zones decide who stands in for whom.
-        self.fallback_orders.clear();
+        self.forget_fallbacks();
         let current: BTreeSet<NodeId> = self.current_members().map(|(node, _)| node).collect();
         self.probe_members(current);
         for node in removed {

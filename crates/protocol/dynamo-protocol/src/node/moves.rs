@@ -167,6 +167,7 @@ impl Node {
         self.moves.wanted_bytes = wanted.encode();
         self.moves.wanted_digest = wanted.digest();
         self.moves.wanted = Some(wanted);
+        self.forget_fallbacks();
         self.moves.restless = true;
         self.save_wanted_layout();
         if let Some((origin, reply)) = told {

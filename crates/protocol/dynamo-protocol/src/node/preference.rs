@@ -33,17 +33,31 @@ impl Node {
             return order.clone();
         }
         // A node that has not been let in, or is on its way out, stands in for nobody.
-        let members: Vec<RingMember> = self.members().ring_members();
-        let active = |member: &RingMember| {
+        if self.let_in.is_none() {
+            self.let_in = Some(self.let_in());
+        }
+        let let_in = self.let_in.as_ref();
+        let stays = |member: &RingMember| {
             let known = self.members().get(member.node);
-            known.is_some_and(|known| known.status == MemberStatus::Active)
+            known.is_some_and(|known| match known.status {
+                MemberStatus::Joining => let_in.is_some_and(|nodes| nodes.contains(&member.node)),
+                MemberStatus::Active => true,
+                MemberStatus::Leaving | MemberStatus::Removed => false,
+            })
         };
-        let members: Vec<RingMember> = members.into_iter().filter(active).collect();
+        let mut members: Vec<RingMember> = self.members().ring_members();
+        members.retain(stays);
         let set = self.registers.read_set(partition);
         let mut order: Vec<NodeId> = fallbacks(partition, &set, &members).collect();
         order.retain(|node| !self.registers.is_holder(partition, *node));
         self.fallback_orders.insert(partition, order.clone());
         order
+    }
+
+    /// Who may stand in for whom has changed.
+    pub(super) fn forget_fallbacks(&mut self) {
+        self.fallback_orders.clear();
+        self.let_in = None;
     }
 
     /// Whether to count on a node: it is this one, or a link stands and it has answered lately.
