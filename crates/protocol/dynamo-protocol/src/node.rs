@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_coordination::hedge_budget::HedgeBudget;
-use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, MemberStatus, PeerHealth};
+use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, PeerHealth};
 use dynamo_messages::{
     ClusterView, Envelope, Failure, Invalid, MemberView, Options, PeerMessage, Reply, Request,
     RingView,
@@ -164,12 +164,9 @@ impl Node {
             &mut counters,
         );
         let registers = Registers::recover(&config, recovered, &mut counters);
-        let is_removed = |node| {
-            let member = membership.members().get(node);
-            member.is_some_and(|member| member.status == MemberStatus::Removed)
-        };
+        let removed = changes::removed(membership.members());
         let involved = registers.involving(config.node);
-        let standings = involved.map(|id| (id, registers.standing(id, is_removed))).collect();
+        let standings = involved.map(|id| (id, registers.standing(id, &removed))).collect();
         let replica = Replica::new(&config, recovered, standings, actor, &mut counters);
         let moves = moves::Moves::recover(&config, recovered, now.monotonic, &mut counters);
         let mut node = Self {

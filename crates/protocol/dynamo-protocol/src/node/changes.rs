@@ -272,7 +272,8 @@ impl Node {
     }
 }
 
-fn removed(members: &Members) -> BTreeSet<NodeId> {
+/// Nodes that were taken out for good.
+pub(super) fn removed(members: &Members) -> BTreeSet<NodeId> {
     let removed = members.iter().filter(|(_, member)| member.status == MemberStatus::Removed);
     removed.map(|(node, _)| node).collect()
 }

@@ -52,6 +52,8 @@ pub(super) struct Taken {
     whole: BTreeSet<NodeId>,
     /// The last row that others have taken.
     reached: BTreeMap<NodeId, Bytes>,
+    /// How often somebody was chosen to take it.
+    visits: usize,
 }
 
 impl Node {
@@ -85,7 +87,6 @@ impl Node {
         let next = left.range(behind).find(waits).or_else(|| left.iter().find(waits)).copied();
         if let Some(id) = next {
             self.moves.swept_last = id;
-            self.moves.sweeps += 1;
             self.offer_to_next(id);
         }
     }
@@ -94,31 +95,30 @@ impl Node {
     fn still_to_take(&self, id: PartitionId) -> Option<Vec<NodeId>> {
         let whole = self.moves.swept.get(&id).map(|taken| &taken.whole);
         let has_taken = |node: NodeId| whole.is_some_and(|by| by.contains(&node));
-        // Joiners wait with what is delayed.
+        // Joiners wait with what is delayed. One that was removed takes nothing: whoever comes in its stead
+        // does, and until then this copy may be one of those that were counted.
         let mut members: Vec<NodeId> = self.registers.read_set(id).iter().collect();
-        members.retain(|node| !self.is_removed(*node));
         let by_one =
             planted(PlantedBug::LeftoversTakenByOne) && members.iter().any(|n| has_taken(*n));
-        // Where all were removed, whoever comes in their stead takes it.
-        if !members.is_empty() && (by_one || members.iter().all(|node| has_taken(*node))) {
+        if by_one || members.iter().all(|node| has_taken(*node)) {
             return None;
         }
-        members.retain(|node| !has_taken(*node));
+        members.retain(|node| !has_taken(*node) && !self.is_removed(*node));
         Some(self.ranked(members.into_iter()))
     }
 
     /// Goes on with a member that has not taken all, or wipes what all have.
     fn offer_to_next(&mut self, id: PartitionId) {
         let Some(takers) = self.still_to_take(id) else {
-            self.moves.swept.remove(&id);
             self.replica.wipe(id);
             return;
         };
+        let taken = self.moves.swept.entry(id).or_default();
         // Another one each time: one may be full or incomplete.
-        let place = self.moves.sweeps % takers.len().max(1);
-        let Some(target) = takers.get(place).copied() else { return };
-        let taken = self.moves.swept.get(&id);
-        let behind = taken.and_then(|taken| taken.reached.get(&target)).cloned();
+        let place = taken.visits % takers.len().max(1);
+        taken.visits += 1;
+        let Some(target) = takers.get(place) else { return };
+        let (target, behind) = (*target, taken.reached.get(target).cloned());
         self.offer_page(id, target, behind);
     }
 
@@ -209,6 +209,12 @@ impl Node {
         true
     }
 
+    /// Who holds a partition is another matter now: what was taken says nothing any more.
+    pub(super) fn forget_taken(&mut self, id: PartitionId) {
+        self.moves.swept.remove(&id);
+        self.sweep.take_if(|sweep| sweep.partition == id);
+    }
+
     fn go_on_with_sweep(&mut self) {
         let Some(sweep) = self.sweep.take_if(|sweep| sweep.open.is_empty()) else { return };
         let id = sweep.partition;
@@ -234,6 +240,7 @@ impl Node {
         if stored {
             self.counters.copies_wiped += 1;
             self.moves.handed_over.remove(&id);
+            self.moves.swept.remove(&id);
             self.sweep_leftovers();
         }
     }

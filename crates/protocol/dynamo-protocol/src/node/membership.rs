@@ -261,8 +261,16 @@ impl Node {
         self.forget_fallbacks();
         let current: BTreeSet<NodeId> = self.current_members().map(|(node, _)| node).collect();
         self.probe_members(current);
+        if removed.is_empty() {
+            return;
+        }
         for node in removed {
             self.member_removed(node);
+        }
+        // What it may still hold counts for those that hold its former partitions too.
+        let own: Vec<_> = self.registers.involving(self.config.node).collect();
+        for id in own {
+            self.renew_standing(id);
         }
     }
 
@@ -270,9 +278,7 @@ impl Node {
     /// kept for it.
     fn member_removed(&mut self, node: NodeId) {
         self.moves.restless = true;
-        let shared: Vec<_> = self.registers.involving(node).collect();
-        for id in shared {
-            self.renew_standing(id);
+        if self.registers.involving(node).next().is_some() {
             self.moves.reshare.insert(node);
         }
         if self.hints().any(|(intended, _)| intended == node) {

@@ -79,9 +79,8 @@ pub(super) struct Moves {
     pub(super) handed_over: BTreeSet<PartitionId>,
     /// Left-over records that were taken, of partitions that are not done.
     pub(super) swept: BTreeMap<PartitionId, Taken>,
-    /// The partition that was tried last, and how often one was.
+    /// The partition that was tried last.
     pub(super) swept_last: PartitionId,
-    pub(super) sweeps: usize,
     /// When the register of each partition that is not settled was last seen to change.
     changed_at: BTreeMap<PartitionId, Instant>,
     /// When it last came nearer to its end. Two drivers that outbid each other change a register for ever and
@@ -141,7 +140,6 @@ impl Moves {
             handed_over: BTreeSet::new(),
             swept: BTreeMap::new(),
             swept_last: PartitionId(0),
-            sweeps: 0,
             changed_at: BTreeMap::new(),
             progressed_at: BTreeMap::new(),
             started: now,
@@ -669,7 +667,7 @@ impl Node {
         }
         self.moves.restless = true;
         self.moves.has_everything_of.remove(&id);
-        self.moves.swept.remove(&id);
+        self.forget_taken(id);
         let handed_to = self.moves.handed_to.remove(&id).unwrap_or_default();
         self.moves.partings.remove(&id);
         self.moves.handed_over.remove(&id);

@@ -84,8 +84,8 @@ pub(super) struct Incomplete {
     pub(super) spared: usize,
     /// Whether there was an exchange with one of those.
     pub(super) has_exchanged: bool,
-    /// Whether those are all that can hold anything, since it began: of a partition at rest, of whose
-    /// members none was removed or given up.
+    /// Whether those are all that can hold anything, since it began: of a partition at rest, in a cluster
+    /// of which no node was removed or given up.
     pub(super) asks_everybody: bool,
     /// The horizon of before, and the clocks of those with which it was made. Messages are judged by
     /// that: no record of this copy is known to be whole.

@@ -49,8 +49,8 @@ pub(crate) struct Standing {
     pub(crate) members: Vec<NodeId>,
     /// Nodes that only hand over what they have.
     pub(crate) leavers: Vec<NodeId>,
-    /// Whether nobody else can hold anything of it that counts: it does not move, no member was removed,
-    /// and none was ever given up by a force.
+    /// Whether nobody else can hold anything of it that counts: it does not move, and no node was ever
+    /// removed or given up, for such a one may come back with what it held.
     pub(crate) is_settled: bool,
     pub(crate) role: Role,
     /// Whether the node is one that puts need: who only has to hand over takes nothing any more.
