@@ -374,7 +374,7 @@ impl PutAcknowledgements {
         let copies = self.copies(false);
         let of_set = |set: &ReplicaSet| self.counted_in(set, &copies);
         let own = |copies: &Vec<Copy>| copies.iter().filter(|c| !c.placement.is_hint()).count();
-        let weakest = self.sets.iter().map(of_set).min_by_key(|of| (own(of), of.len()));
+        let weakest = self.sets.iter().map(of_set).min_by_key(|of| (of.len(), own(of)));
         weakest.unwrap_or_default()
     }
 

@@ -4,8 +4,8 @@
 use dynamo_checker::history::HostIndex;
 use dynamo_messages::{Options, Reply};
 use dynamo_register::Stage;
-use dynamo_simulator::script::{Script, join, leave};
-use dynamo_types::{Profile, RequestId};
+use dynamo_simulator::script::{Script, join, leave, remove};
+use dynamo_types::{PartitionId, Profile, RequestId};
 
 use crate::steps::{
     AT_REST, COLLECTED, SETTLED, committed, keys_beside, milliseconds, shown, stored, strict,
@@ -159,6 +159,56 @@ pub(crate) fn a_copy_stands_in_where_no_fallback_is_left() -> Result<(), String>
     assert!(script.has_row(dead, KEY) && !script.has_row(new, KEY), "{:?}", script.holders(KEY));
     assert_eq!(script.read(dead, other).values, ["again"], "one version");
     shows(&mut script, dead, KEY, "value")
+}
+
+/// A copy stood in for a member that was removed later. It stays until another one has come in its stead and
+/// has it.
+#[test]
+#[cfg(not(planted_bugs))]
+fn a_copy_that_stood_in_waits_for_the_successor_of_a_removed_member() {
+    let mut script = Script::with_spares(3, 2);
+    let hosts = script.replicas_first(KEY);
+    let (at, dead, third, new, successor) = (hosts[0], hosts[1], hosts[2], hosts[3], hosts[4]);
+    script.pause(dead);
+    // Filled by one of three they stay joiners.
+    script.cut(new, third, true);
+    script.cut(successor, third, true);
+    script.wait(SETTLED);
+    committed(&script.change(at, &[join(new)]));
+    let moving = |script: &Script| {
+        let is_known = |id: &PartitionId| {
+            [at, third, new].iter().all(|host| script.next_set(*host, *id).is_some())
+        };
+        script.partitions().into_iter().find(is_known)
+    };
+    assert!(script.wait_for(AT_REST, milliseconds(1), |script| moving(script).is_some()));
+    let partition = moving(&script).expect("one that moves");
+    let mut names = (0..).map(|number| format!("key-{number}"));
+    let key = names.find(|key| script.partition_of(key) == partition).expect("endless");
+    let all = Options { w: Some(3), ..Options::default() };
+    stored(&script.mutate(at, &key, Some("value"), &[], all));
+    script.cancel(at);
+    script.cut(new, third, false);
+    script.wait(COLLECTED);
+    let copies = |script: &Script| -> Vec<HostIndex> {
+        script.holders(&key).into_iter().filter(|host| *host != dead).collect()
+    };
+    assert_eq!(copies(&script), sorted([at, third, new]), "those that were acknowledged");
+    committed(&script.change(at, &[remove(dead), join(successor)]));
+    script.wait(COLLECTED);
+    let set = script.replica_set(at, partition);
+    assert!(!set.contains(&successor), "it is not there yet: {set:?}");
+    let held = copies(&script);
+    assert!([at, third, new].iter().all(|host| held.contains(host)), "{held:?}");
+    script.cut(successor, third, false);
+    script.wait(COLLECTED);
+    assert_eq!(copies(&script), sorted([at, third, successor]));
+}
+
+#[cfg(not(planted_bugs))]
+fn sorted<const N: usize>(mut hosts: [HostIndex; N]) -> [HostIndex; N] {
+    hosts.sort_unstable();
+    hosts
 }
 
 #[cfg(not(planted_bugs))]
