@@ -34,6 +34,8 @@ const HTTP_CLIENTS: u16 = 6;
 const NATIVE_CLIENTS: u16 = 2;
 /// The file of all histories in a run's directory.
 pub const HISTORIES: &str = "histories";
+/// The file there that says what was broken.
+pub const VERDICT: &str = "verdict";
 /// How long a request of the preparations may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nodes may take to learn of new settings.
@@ -141,6 +143,10 @@ pub async fn run(options: &RunOptions) -> Result<RunReport> {
         }
         Err(error) => broken_node(&format!("{error:#}")),
     };
+    if report.judgement.verdict != Verdict::Held {
+        // Whoever looks at the files later has not kept what was printed.
+        write(&options.directory, VERDICT, &report.judgement.verdict.to_string())?;
+    }
     report.network = cluster.proxy().counters();
     report.journal = journal.lines();
     Ok(report)
@@ -284,7 +290,6 @@ async fn judge(
 
 /// What happened to every key, beside the nodes' logs: a finding shows only what it is about.
 fn write_histories(directory: &Path, evidence: &Evidence) -> Result<()> {
-    let path = directory.join(HISTORIES);
     let mut text = String::new();
     for key in evidence.history.key_indices() {
         text.push_str(&evidence.history.describe_key(key));
@@ -298,5 +303,10 @@ fn write_histories(directory: &Path, evidence: &Evidence) -> Result<()> {
             text.push_str(&format!("  {id} is {dots:?}\n"));
         }
     }
+    write(directory, HISTORIES, &text)
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<()> {
+    let path = directory.join(name);
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,6 +1,7 @@
 //! What the evidence amounts to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use dynamo_checker::evidence::Evidence;
 use dynamo_checker::invariants::{self, Invariant, Violation};
@@ -23,6 +24,18 @@ pub enum Verdict {
     },
     /// Nobody can say, which is no better.
     Unknown(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held => f.write_str("every promise held"),
+            Self::Broken { invariant, detail, history } => {
+                write!(f, "BROKEN {invariant}: {detail}\n{history}")
+            }
+            Self::Unknown(what) => write!(f, "NO VERDICT: {what}"),
+        }
+    }
 }
 
 /// A verdict, and how many facts each check looked at.

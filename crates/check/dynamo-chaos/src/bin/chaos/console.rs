@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dynamo_chaos::run::{HISTORIES, RunReport};
+use dynamo_chaos::run::{HISTORIES, RunReport, VERDICT};
 use dynamo_chaos::scenario::Scenario;
 use dynamo_chaos::verdict::Verdict;
 
@@ -68,6 +68,8 @@ pub(crate) fn failure(
         report.journal.iter().for_each(|line| eprintln!("  {line}"));
     }
     let directory = directory.display();
-    eprintln!("  logs: {directory}/node-*/log; all keys: {directory}/{HISTORIES}");
+    eprintln!(
+        "  logs: {directory}/node-*/log; all keys: {directory}/{HISTORIES}; this: {directory}/{VERDICT}"
+    );
     eprintln!("  again, as far as processes repeat: {}", arguments.again(scenario));
 }
