@@ -92,9 +92,30 @@ pub fn gather(mut observations: Observations, audit: Audit, nodes: &[NodeId]) ->
             evidence.stored.insert((write, *host), at);
         }
     }
+    evidence.minted_unseen = minted_unseen(&observations, &evidence.minted);
     evidence.history = observations.history;
     add_retries(&mut evidence, &audit.retried, &audit.covered);
     evidence
+}
+
+/// Writes of which a client saw a version that is none of the known ones. An answer with one value does not
+/// say which version that is, but a put over it comes with a context that covers it. Only a write that was
+/// sent more than once can be several versions; else the context would be wrong.
+fn minted_unseen(
+    observations: &Observations,
+    minted: &BTreeMap<WriteId, Vec<Minted>>,
+) -> BTreeSet<WriteId> {
+    let is_unseen = |(covered, parent): &(&DotSet, WriteId)| {
+        let known = minted.get(parent).map_or(&[][..], Vec::as_slice);
+        observations.history.write(*parent).attempts.len() > 1
+            && !known.is_empty()
+            && !known.iter().any(|version| covered.contains(version.dot))
+    };
+    let over = observations.contexts.iter().flat_map(|(write, covered)| {
+        let parents = &observations.history.write(*write).parents;
+        parents.iter().map(move |parent| (covered, *parent))
+    });
+    over.filter(is_unseen).map(|(_, parent)| parent).collect()
 }
 
 /// A retry that is answered with a version which replicas had not seen before minted again, although

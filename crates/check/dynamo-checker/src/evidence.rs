@@ -102,6 +102,9 @@ pub struct Evidence {
     pub ancestry: Ancestry,
     /// The dots of each write, in the order seen; more than one if it was minted more than once.
     pub minted: BTreeMap<WriteId, Vec<Minted>>,
+    /// Writes that were sent more than once and that a client saw under a dot which is none of those
+    /// above: nobody who looks from outside was told which.
+    pub minted_unseen: BTreeSet<WriteId>,
     /// When each node first reported a version of a write as stored.
     pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
     /// When each write was handed to each node, by its client or by another node, in order.
@@ -152,7 +155,8 @@ impl Evidence {
     /// [`one_version_per_put`]: crate::invariants::one_version_per_put
     #[must_use]
     pub fn minted_twice(&self, write: WriteId) -> bool {
-        self.minted.get(&write).is_some_and(|dots| dots.len() > 1)
+        self.minted_unseen.contains(&write)
+            || self.minted.get(&write).is_some_and(|dots| dots.len() > 1)
     }
 
     /// Whether faults may have cost every copy that an acknowledgement named: what was not synced
