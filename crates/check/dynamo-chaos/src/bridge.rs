@@ -98,18 +98,27 @@ pub fn gather(mut observations: Observations, audit: Audit, nodes: &[NodeId]) ->
     evidence
 }
 
-/// Writes of which a client saw a version that is none of the known ones. An answer with one value does not
-/// say which version that is, but a put over it comes with a context that covers it. Only a write that was
-/// sent more than once can be several versions; else the context would be wrong.
+/// Writes of which a client saw a version that is none of the known ones: made again by a retry, or by a node
+/// that passed a silent coordinator over. An answer with one value does not say which version that is, but a put
+/// over it comes with a context that covers it. If that covers nothing which is neither known nor older than
+/// the write, there is no such version, and the context is wrong.
 fn minted_unseen(
     observations: &Observations,
     minted: &BTreeMap<WriteId, Vec<Minted>>,
 ) -> BTreeSet<WriteId> {
     let is_unseen = |(covered, parent): &(&DotSet, WriteId)| {
-        let known = minted.get(parent).map_or(&[][..], Vec::as_slice);
-        observations.history.write(*parent).attempts.len() > 1
-            && !known.is_empty()
-            && !known.iter().any(|version| covered.contains(version.dot))
+        let versions = minted.get(parent).map_or(&[][..], Vec::as_slice);
+        if versions.is_empty() || versions.iter().any(|version| covered.contains(version.dot)) {
+            return false;
+        }
+        let mut beyond = (*covered).clone();
+        if let Some(older) = observations.contexts.get(parent) {
+            beyond.subtract(older);
+        }
+        let of_key = observations.history.writes_to(observations.history.write(*parent).key);
+        let known = of_key.filter_map(|(id, _)| minted.get(&id)).flatten();
+        beyond.subtract(&known.map(|version| version.dot).collect());
+        !beyond.is_empty()
     };
     let over = observations.contexts.iter().flat_map(|(write, covered)| {
         let parents = &observations.history.write(*write).parents;

@@ -102,8 +102,8 @@ pub struct Evidence {
     pub ancestry: Ancestry,
     /// The dots of each write, in the order seen; more than one if it was minted more than once.
     pub minted: BTreeMap<WriteId, Vec<Minted>>,
-    /// Writes that were sent more than once and that a client saw under a dot which is none of those
-    /// above: nobody who looks from outside was told which.
+    /// Writes that a client saw under a dot which is none of those above: nobody who looks from
+    /// outside was told which.
     pub minted_unseen: BTreeSet<WriteId>,
     /// When each node first reported a version of a write as stored.
     pub stored: BTreeMap<(WriteId, HostIndex), Instant>,
