@@ -135,14 +135,10 @@ planted_bugs! {
     JoinerCompleteAtOnce = "joiner_complete_at_once" by Scripts,
     /// What a node still holds of a partition that it has lost is wiped and not offered.
     LeftoversNotOffered = "leftovers_not_offered" by Scripts,
-    /// What is left over is wiped as soon as one member has taken it.
-    LeftoversTakenByOne = "leftovers_taken_by_one" by Scripts,
     /// A leaver is wiped when one new member has compared with it.
     LeaverWipedAfterOne = "leaver_wiped_after_one" by Scripts,
     /// Hints for who is no member any more wait for it.
     HintsWaitForFormerMembers = "hints_wait_for_former_members" by Simulator,
-    /// Copies that become complete do not know again what they had collected.
-    CollectedForgotten = "collected_forgotten" by Scripts,
     /// Under load the share of background work falls to nothing, from where it cannot grow.
     BudgetRunsDry = "budget_runs_dry" by Simulator,
 }

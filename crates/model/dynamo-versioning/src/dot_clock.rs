@@ -72,19 +72,6 @@ impl DotClock {
         self.horizon.union_with(&other.horizon);
     }
 
-    /// Knows again all that was collected: for a copy that had forgotten its dots and has since made
-    /// complete exchanges with every other member.
-    ///
-    /// Whatever lies within the horizon had been incorporated by every member, so what is left of it is
-    /// held by one of them, and by now by this one. Without that, copies that were incomplete at the same
-    /// time would take what they all collected for news when a late message brings it.
-    pub fn include_horizon(&mut self) {
-        if planted(PlantedBug::CollectedForgotten) {
-            return;
-        }
-        self.dots.union_with(&self.horizon);
-    }
-
     /// Moves the whole context that a record had before it was collected or cut down beyond the
     /// horizon.
     pub fn collected(&mut self, context: &DotSet) {

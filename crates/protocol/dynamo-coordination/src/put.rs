@@ -10,9 +10,7 @@
 //! would promise a disk that does not exist.
 //!
 //! While a partition moves there are two sets, and w copies are needed of each (protocol rule 8). A copy
-//! counts in every set that its member is in. With few nodes every one that could be a fallback may be in
-//! the other set. Where no fallback is left for a member, the own copy of somebody who is in the other set alone
-//! stands in for it: that node hands it on to all members before it lets go of it.
+//! counts in every set that its member is in.
 //!
 //! A member that refuses, is lost or stays silent for a while is stood in for: the owner is asked for
 //! a fallback. The hint counts towards w while the client waits, and is a courtesy afterwards.
@@ -165,8 +163,6 @@ pub struct PutAcknowledgements {
     standing: Vec<(Placement, Standing)>,
     /// Members that nobody stands in for, and for whom that was asked already.
     stood_in: BTreeSet<NodeId>,
-    /// Those of them for whom no fallback was left.
-    without_fallback: BTreeSet<NodeId>,
     /// Stand-ins that the owner has not named yet.
     wanted: usize,
     decided: bool,
@@ -179,8 +175,7 @@ impl PutAcknowledgements {
     #[must_use]
     pub fn new(plan: PutPlan) -> Self {
         let hinted = plan.placements.iter().filter(|placement| placement.is_hint());
-        let without_fallback: BTreeSet<NodeId> = plan.unplaced.into_iter().collect();
-        let stood_in = hinted.map(|placement| placement.member).chain(without_fallback.clone());
+        let stood_in = hinted.map(|placement| placement.member).chain(plan.unplaced);
         Self {
             sets: plan.sets,
             needed: plan.needed,
@@ -189,7 +184,6 @@ impl PutAcknowledgements {
             deadline: plan.deadline,
             made_before: plan.made_before,
             stood_in: stood_in.collect(),
-            without_fallback,
             standing: plan.placements.iter().map(|to| (*to, Standing::Waiting)).collect(),
             wanted: 0,
             decided: false,
@@ -219,10 +213,7 @@ impl PutAcknowledgements {
                 self.wanted = self.wanted.saturating_sub(1);
                 self.standing.push((placement, Standing::Waiting));
             }
-            PutEvent::NoStandIn { member } => {
-                self.wanted = self.wanted.saturating_sub(1);
-                self.without_fallback.insert(member);
-            }
+            PutEvent::NoStandIn { .. } => self.wanted = self.wanted.saturating_sub(1),
             PutEvent::Needed(needed) => self.needed = needed,
         }
         self.settle();
@@ -325,16 +316,11 @@ impl PutAcknowledgements {
         self.effects.push_back(PutEffect::WantStandIn { member, acknowledging });
     }
 
-    /// One copy for each member; its own is named rather than a hint for it. With `hoped_for` those
-    /// that may still come are among them.
-    fn copies(&self, hoped_for: bool) -> Vec<Copy> {
+    /// One copy for each member; its own is named rather than a hint for it.
+    fn copies(&self) -> Vec<Copy> {
         let mut copies: Vec<Copy> = Vec::new();
         for (placement, standing) in &self.standing {
-            let synced = match *standing {
-                Standing::Stored { synced } => synced,
-                Standing::Waiting if hoped_for => false,
-                Standing::Waiting | Standing::Refused { .. } | Standing::Unknown => continue,
-            };
+            let Standing::Stored { synced } = *standing else { continue };
             if self.strict && placement.is_hint() {
                 continue;
             }
@@ -349,32 +335,13 @@ impl PutAcknowledgements {
         copies
     }
 
-    /// Those of the copies that count in a set: of its members, and of members of the other set that stand
-    /// in where no fallback was left.
-    fn counted_in(&self, set: &ReplicaSet, copies: &[Copy]) -> Vec<Copy> {
-        let (mut counted, others): (Vec<Copy>, Vec<Copy>) =
-            copies.iter().partition(|copy| set.contains(copy.placement.member));
-        if self.strict || others.is_empty() {
-            return counted;
-        }
-        let has_one = |node: NodeId| counted.iter().any(|copy| copy.placement.member == node);
-        let without: Vec<NodeId> = set
-            .iter()
-            .filter(|member| self.without_fallback.contains(member) && !has_one(*member))
-            .collect();
-        let own = others.into_iter().filter(|copy| !copy.placement.is_hint());
-        counted.extend(without.into_iter().zip(own).map(|(member, copy)| {
-            let placement = Placement { member, holder: copy.placement.holder };
-            Copy { placement, ..copy }
-        }));
-        counted
-    }
-
     fn copies_of_weakest_set(&self) -> Vec<Copy> {
-        let copies = self.copies(false);
-        let of_set = |set: &ReplicaSet| self.counted_in(set, &copies);
+        let copies = self.copies();
+        let of_set = |set: &ReplicaSet| -> Vec<Copy> {
+            copies.iter().filter(|copy| set.contains(copy.placement.member)).copied().collect()
+        };
         let own = |copies: &Vec<Copy>| copies.iter().filter(|c| !c.placement.is_hint()).count();
-        let weakest = self.sets.iter().map(of_set).min_by_key(|of| (of.len(), own(of)));
+        let weakest = self.sets.iter().map(of_set).min_by_key(|of| (own(of), of.len()));
         weakest.unwrap_or_default()
     }
 
@@ -386,23 +353,30 @@ impl PutAcknowledgements {
             };
             self.standing.iter().filter(stored).count()
         } else {
-            self.least_of_sets(&self.copies(false))
+            let members = self.copies().into_iter().map(|copy| copy.placement.member).collect();
+            self.least_of_sets(&members)
         };
         u8::try_from(copies).unwrap_or(u8::MAX)
     }
 
-    /// How many of these copies count in the set that has fewest of them.
-    fn least_of_sets(&self, copies: &[Copy]) -> usize {
+    /// How many of these members are in the set that has fewest of them.
+    fn least_of_sets(&self, members: &BTreeSet<NodeId>) -> usize {
+        let in_set = |set: &ReplicaSet| set.iter().filter(|node| members.contains(node)).count();
         if planted(PlantedBug::SetsCountTogether) {
-            return copies.len();
+            return members.len();
         }
-        let in_set = |set: &ReplicaSet| self.counted_in(set, copies).len();
         self.sets.iter().map(in_set).min().unwrap_or(0)
     }
 
     /// Members of whom a copy is known or may still come.
     fn hopeful(&self) -> usize {
-        self.least_of_sets(&self.copies(true)) + if self.strict { 0 } else { self.wanted }
+        let counts = |(placement, standing): &&(Placement, Standing)| {
+            matches!(standing, Standing::Waiting | Standing::Stored { .. })
+                && !(self.strict && placement.is_hint())
+        };
+        let members: BTreeSet<NodeId> =
+            self.standing.iter().filter(counts).map(|(placement, _)| placement.member).collect();
+        self.least_of_sets(&members) + if self.strict { 0 } else { self.wanted }
     }
 
     fn settle(&mut self) {

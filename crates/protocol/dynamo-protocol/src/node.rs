@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use dynamo_coordination::hedge_budget::HedgeBudget;
-use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, PeerHealth};
+use dynamo_membership::{BucketTable, DecodeGossipError, LatencyTracker, MemberStatus, PeerHealth};
 use dynamo_messages::{
     ClusterView, Envelope, Failure, Invalid, MemberView, Options, PeerMessage, Reply, Request,
     RingView,
@@ -119,9 +119,6 @@ pub struct Node {
     detector: liveness::Detector,
     /// Worked out as needed; see `preference`. Bounded by Q.
     fallback_orders: BTreeMap<PartitionId, Vec<NodeId>>,
-    /// Joining nodes that a commit has let in, and whoever else shall hold something: as of when the first
-    /// of these orders was worked out.
-    let_in: Option<BTreeSet<NodeId>>,
     operations: BTreeMap<OperationId, Operation>,
     timers: Timers,
     next_operation: u64,
@@ -164,9 +161,12 @@ impl Node {
             &mut counters,
         );
         let registers = Registers::recover(&config, recovered, &mut counters);
-        let removed = changes::removed(membership.members());
+        let is_removed = |node| {
+            let member = membership.members().get(node);
+            member.is_some_and(|member| member.status == MemberStatus::Removed)
+        };
         let involved = registers.involving(config.node);
-        let standings = involved.map(|id| (id, registers.standing(id, &removed))).collect();
+        let standings = involved.map(|id| (id, registers.standing(id, is_removed))).collect();
         let replica = Replica::new(&config, recovered, standings, actor, &mut counters);
         let moves = moves::Moves::recover(&config, recovered, now.monotonic, &mut counters);
         let mut node = Self {
@@ -198,7 +198,6 @@ impl Node {
             strangers: BTreeSet::new(),
             detector,
             fallback_orders: BTreeMap::new(),
-            let_in: None,
             operations: BTreeMap::new(),
             timers: Timers::default(),
             next_operation,

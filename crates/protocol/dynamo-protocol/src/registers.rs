@@ -212,14 +212,17 @@ impl Registers {
     }
 
     /// How this node stands to a partition. Nodes that were removed are awaited by nobody.
-    pub(crate) fn standing(&self, id: PartitionId, removed: &BTreeSet<NodeId>) -> Standing {
+    pub(crate) fn standing(
+        &self,
+        id: PartitionId,
+        is_removed: impl Fn(NodeId) -> bool,
+    ) -> Standing {
         let register = self.register(id);
         let others = register.everyone().into_iter();
         let others: Vec<NodeId> =
-            others.filter(|node| *node != self.here && !removed.contains(node)).collect();
+            others.filter(|node| *node != self.here && !is_removed(*node)).collect();
         let has_left = register.stage() == Some(Stage::Committed);
         let leavers = if has_left { register.leavers() } else { Vec::new() };
-        let at_rest = register.movement.is_none() && register.epoch.force.is_none();
         let mut members = others.clone();
         if !register.is_decided() {
             members.retain(|node| register.current.contains(*node));
@@ -242,7 +245,6 @@ impl Registers {
             others,
             members,
             leavers,
-            is_settled: at_rest && removed.is_empty(),
             role,
             holds: self.is_holder(id, self.here),
             begins_anew: false,

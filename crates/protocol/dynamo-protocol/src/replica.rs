@@ -353,7 +353,6 @@ impl Replica {
             partition.holds = standing.holds;
             partition.others = standing.others;
             partition.members = standing.members;
-            partition.is_settled = standing.is_settled;
             partition.leavers = standing.leavers;
         }
         replica.recover(recovered, counters);

@@ -11,8 +11,6 @@ use dynamo_messages::{Options, Reply};
 use dynamo_simulator::disk::Crash;
 use dynamo_simulator::script::Script;
 
-use crate::steps::{all_are_there, keys_beside, put_all};
-
 const KEY: &str = "cart";
 /// The first value, which is deleted.
 const DELETED: &str = "milk";
@@ -126,46 +124,6 @@ pub(crate) fn a_delete_that_one_replica_may_lose_is_not_collected() -> Result<()
         return Err("a power cut was taken for a disk that was set back".to_owned());
     }
     shows_nothing(&mut script, loser, 1)
-}
-
-/// All copies lose a row of another key and with that their clocks, all at once. Then only their horizons
-/// say what they had collected, and a hint from before is still there.
-pub(crate) fn what_copies_had_collected_stays_gone_though_all_are_damaged() -> Result<(), String> {
-    let mut script = Script::new(5);
-    let hosts = script.replicas_first(KEY);
-    let replicas = &hosts[..3];
-    let others = keys_beside(&script, KEY, replicas.len());
-    put_all(&mut script, replicas, &others);
-    let (context, keeper) = put_with_hint(&mut script, &hosts, hosts[1]);
-    script.pause(keeper);
-    script.isolate(hosts[1], false);
-    script.wait(COLLECTED);
-    delete(&mut script, hosts[0], &context);
-    script.wait(COLLECTED);
-    assert_eq!(holders(&script, replicas), 0, "the tombstone was collected");
-    for (replica, other) in replicas.iter().zip(&others) {
-        script.isolate(*replica, true);
-        assert!(script.damage(*replica, other));
-    }
-    // Longer than a scrub takes to find them, while none can help another.
-    script.wait(COLLECTED);
-    assert!(replicas.iter().all(|replica| script.incomplete_partitions(*replica) > 0));
-    for replica in replicas {
-        script.isolate(*replica, false);
-    }
-    script.wait(COLLECTED);
-    assert!(replicas.iter().all(|replica| script.incomplete_partitions(*replica) == 0));
-    script.resume(keeper);
-    script.wait(COLLECTED);
-    assert_eq!(script.hints(keeper), 0, "it was handed over");
-    all_are_there(&mut script, &others);
-    shows_nothing(&mut script, hosts[0], 3)
-}
-
-#[test]
-#[cfg(not(planted_bugs))]
-fn what_all_copies_had_collected_stays_gone_though_they_are_damaged_at_once() {
-    assert_eq!(what_copies_had_collected_stays_gone_though_all_are_damaged(), Ok(()));
 }
 
 #[test]

@@ -97,40 +97,6 @@ pub(crate) fn history_21_double_force_then_heal() {
     }
 }
 
-/// The only member that is not given up has lost a value, whose number lies in its horizon. Who was given up
-/// still has it, and the new members, who have never seen it, take it when they are back.
-#[test]
-fn what_the_given_up_hold_is_taken_though_the_horizon_of_a_damaged_survivor_spans_it() {
-    let mut script = Script::new(5);
-    let hosts = script.replicas_first(KEY);
-    let (given_up, survivor, other) = ([hosts[0], hosts[2]], hosts[1], hosts[3]);
-    let beside = keys_beside(&script, KEY, 1);
-    let context = stored(&script.put(hosts[0], KEY, "first", &[]));
-    put_all(&mut script, &hosts[..1], &beside);
-    // Its coordinator claims all numbers up to its own, the one of the value beside it too.
-    let context = stored(&script.put(hosts[0], KEY, "second", &[&context]));
-    stored(&script.mutate(hosts[0], KEY, None, &[&context], strict()));
-    script.wait(COLLECTED);
-    assert_eq!(script.holders(KEY), [], "the tombstone was collected");
-    script.split(&given_up, true);
-    assert!(script.damage(survivor, &beside[0]));
-    script.wait(COLLECTED);
-    assert!(script.incomplete_partitions(survivor) > 0, "its scrub found it");
-    for host in given_up {
-        script.pause(host);
-    }
-    committed(&script.force(other, &given_up));
-    script.await_rest_of(&[survivor, other, hosts[4]], AT_REST * 2);
-    script.wait(COLLECTED);
-    assert_eq!(script.incomplete_partitions(survivor), 0);
-    for host in given_up {
-        script.resume(host);
-    }
-    script.split(&given_up, false);
-    script.wait(COLLECTED);
-    all_are_there(&mut script, &beside);
-}
-
 /// A replica set always has N members: whoever would leave fewer behind is told so, and nothing changes.
 #[test]
 fn history_22_leave_below_n_refused() {

@@ -8,31 +8,28 @@ use crate::collected::{
     a_delete_that_one_replica_may_lose_is_not_collected,
     a_hint_is_not_shown_after_its_delete_was_collected,
     a_tombstone_stays_while_what_it_replaced_is_on_its_way,
-    what_copies_had_collected_stays_gone_though_all_are_damaged,
 };
 use crate::elastic_members::{
     history_21_double_force_then_heal,
     history_24_a_dead_new_member_holds_a_leave_up_until_it_is_replaced,
 };
 use crate::moved::{
-    a_copy_stands_in_where_no_fallback_is_left, a_get_of_who_is_behind_is_not_answered_by_a_leaver,
-    a_joiner_is_filled_by_a_majority, a_put_of_who_is_behind_needs_both_sets,
+    a_get_of_who_is_behind_is_not_answered_by_a_leaver, a_joiner_is_filled_by_a_majority,
+    a_put_of_who_is_behind_needs_both_sets,
 };
 
 /// Tells what it ended with if a promise is broken.
 type History = fn() -> Result<(), String>;
 
-const CAUGHT_BY: [(PlantedBug, History); 11] = [
+const CAUGHT_BY: [(PlantedBug, History); 9] = [
     (PlantedBug::HintsReadWithoutAsking, a_hint_is_not_shown_after_its_delete_was_collected),
     (PlantedBug::CollectDotsOnly, a_tombstone_stays_while_what_it_replaced_is_on_its_way),
     (PlantedBug::ReportBeforeSync, a_delete_that_one_replica_may_lose_is_not_collected),
-    (PlantedBug::CollectedForgotten, what_copies_had_collected_stays_gone_though_all_are_damaged),
     (PlantedBug::StaleWritesTaken, a_put_of_who_is_behind_needs_both_sets),
     (PlantedBug::PutKeepsItsSets, a_put_of_who_is_behind_needs_both_sets),
     (PlantedBug::FormerMemberAnswers, a_get_of_who_is_behind_is_not_answered_by_a_leaver),
     (PlantedBug::JoinerCompleteAtOnce, a_joiner_is_filled_by_a_majority),
     (PlantedBug::LeftoversNotOffered, || played(history_21_double_force_then_heal)),
-    (PlantedBug::LeftoversTakenByOne, a_copy_stands_in_where_no_fallback_is_left),
     (PlantedBug::LeaverWipedAfterOne, || {
         played(history_24_a_dead_new_member_holds_a_leave_up_until_it_is_replaced)
     }),

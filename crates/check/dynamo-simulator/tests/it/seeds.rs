@@ -60,17 +60,3 @@ fn seed_8577_drivers_outbid_each_other_without_a_majority() {
 fn seed_9406_the_only_replica_is_set_back() {
     holds(9406);
 }
-
-/// All three copies lost a row, and with that their clocks, within ten seconds. A hint from before, which a
-/// power cut had brought back, showed a replaced delete again.
-#[test]
-fn seed_19224_all_copies_are_incomplete_and_a_hint_is_late() {
-    holds(19224);
-}
-
-/// The only member of a partition was removed. What another node still had of it was wiped, as if all of none
-/// had taken it.
-#[test]
-fn seed_44220_what_is_left_over_waits_for_whoever_comes_in_the_stead_of_a_removed_member() {
-    holds(44220);
-}

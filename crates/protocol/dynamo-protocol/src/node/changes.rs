@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Joining nodes that a commit has let in.
-    pub(super) fn let_in(&self) -> BTreeSet<NodeId> {
+    fn let_in(&self) -> BTreeSet<NodeId> {
         let wanted = self.moves.wanted.iter().flat_map(|wanted| wanted.sets.iter().flatten());
         let wanted = wanted.flatten();
         let count = self.registers.count();
@@ -272,8 +272,7 @@ impl Node {
     }
 }
 
-/// Nodes that were taken out for good.
-pub(super) fn removed(members: &Members) -> BTreeSet<NodeId> {
+fn removed(members: &Members) -> BTreeSet<NodeId> {
     let removed = members.iter().filter(|(_, member)| member.status == MemberStatus::Removed);
     removed.map(|(node, _)| node).collect()
 }

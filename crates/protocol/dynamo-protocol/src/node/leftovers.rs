@@ -2,12 +2,11 @@
 //! rule 8, history 20).
 //!
 //! A former member that was given up, a joiner whose move was cancelled, a node whose set lost against a
-//! force: what they hold may be there and nowhere else. Page by page it goes to the members as delayed, to one
-//! after the other: they take what they have not seen and refuse what was collected. Only when each of
-//! them has taken all is it wiped, for a joiner's copy may have stood in for any one of them. A leaver that
-//! every new member has compared with has nothing left to offer.
+//! force: what they hold may be there and nowhere else. Page by page it goes to a member as delayed, which
+//! takes what it has not seen and refuses what was collected. Only when all was taken is it wiped. A
+//! leaver that every new member has compared with has nothing left to offer.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
@@ -45,17 +44,6 @@ pub(super) struct Sweep {
     since: Instant,
 }
 
-/// How far what is left over of a partition has been taken.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    /// Who has taken all of it.
-    whole: BTreeSet<NodeId>,
-    /// The last row that others have taken.
-    reached: BTreeMap<NodeId, Bytes>,
-    /// How often somebody was chosen to take it.
-    visits: usize,
-}
-
 impl Node {
     /// Goes on with what is left over, if anything is.
     pub(super) fn sweep_leftovers(&mut self) {
@@ -77,49 +65,17 @@ impl Node {
         // In turn, so that one that nobody can take now holds up no other.
         let handed_over = &self.moves.handed_over;
         let waits = |id: &&PartitionId| {
-            !handed_over.contains(id)
-                && !self.is_parting(**id)
-                && self.is_all_stored(**id)
-                && self.still_to_take(**id).is_none_or(|takers| !takers.is_empty())
+            !handed_over.contains(id) && !self.is_parting(**id) && self.is_all_stored(**id)
         };
         let left = self.replica.leftovers();
         let behind = (Bound::Excluded(self.moves.swept_last), Bound::Unbounded);
         let next = left.range(behind).find(waits).or_else(|| left.iter().find(waits)).copied();
         if let Some(id) = next {
             self.moves.swept_last = id;
-            self.offer_to_next(id);
+            self.moves.sweeps += 1;
+            let behind = self.moves.swept.get(&id).cloned();
+            self.offer_page(id, behind);
         }
-    }
-
-    /// Members that have not taken all and can be reached, or nothing if every member has.
-    fn still_to_take(&self, id: PartitionId) -> Option<Vec<NodeId>> {
-        let whole = self.moves.swept.get(&id).map(|taken| &taken.whole);
-        let has_taken = |node: NodeId| whole.is_some_and(|by| by.contains(&node));
-        // Joiners wait with what is delayed. One that was removed takes nothing: whoever comes in its stead
-        // does, and until then this copy may be one of those that were counted.
-        let mut members: Vec<NodeId> = self.registers.read_set(id).iter().collect();
-        let by_one =
-            planted(PlantedBug::LeftoversTakenByOne) && members.iter().any(|n| has_taken(*n));
-        if by_one || members.iter().all(|node| has_taken(*node)) {
-            return None;
-        }
-        members.retain(|node| !has_taken(*node) && !self.is_removed(*node));
-        Some(self.ranked(members.into_iter()))
-    }
-
-    /// Goes on with a member that has not taken all, or wipes what all have.
-    fn offer_to_next(&mut self, id: PartitionId) {
-        let Some(takers) = self.still_to_take(id) else {
-            self.replica.wipe(id);
-            return;
-        };
-        let taken = self.moves.swept.entry(id).or_default();
-        // Another one each time: one may be full or incomplete.
-        let place = taken.visits % takers.len().max(1);
-        taken.visits += 1;
-        let Some(target) = takers.get(place) else { return };
-        let (target, behind) = (*target, taken.reached.get(target).cloned());
-        self.offer_page(id, target, behind);
     }
 
     /// Whether the register that this node is outside by is synced, and all that was written under earlier
@@ -128,12 +84,16 @@ impl Node {
         self.registers.is_synced(id) && self.replica.is_at_rest(id)
     }
 
-    fn offer_page(&mut self, id: PartitionId, target: NodeId, behind: Option<Bytes>) {
+    fn offer_page(&mut self, id: PartitionId, behind: Option<Bytes>) {
         self.sweep = None;
         if !self.has_background_room(Work::Upkeep) {
             // Where it stands is known.
             return self.go_on_with_room();
         }
+        // Joiners wait with what is delayed. Another one each time: one may be full or incomplete.
+        let members = self.ranked(self.registers.read_set(id).iter());
+        let place = self.moves.sweeps % members.len().max(1);
+        let Some(target) = members.get(place).copied() else { return };
         let (first, to) = rows::partition_range(self.registers.count(), id);
         let from = behind.map_or(first, |row| rows::behind(&row));
         let scan = ScanId(self.replica.next_load().0);
@@ -209,28 +169,20 @@ impl Node {
         true
     }
 
-    /// Who holds a partition is another matter now: what was taken says nothing any more.
-    pub(super) fn forget_taken(&mut self, id: PartitionId) {
-        self.moves.swept.remove(&id);
-        self.sweep.take_if(|sweep| sweep.partition == id);
-    }
-
     fn go_on_with_sweep(&mut self) {
         let Some(sweep) = self.sweep.take_if(|sweep| sweep.open.is_empty()) else { return };
         let id = sweep.partition;
         if !self.replica.leftovers().contains(&id) {
             return;
         }
-        let taken = self.moves.swept.entry(id).or_default();
         if sweep.is_last {
-            taken.reached.remove(&sweep.target);
-            taken.whole.insert(sweep.target);
-            self.offer_to_next(id);
+            self.moves.swept.remove(&id);
+            self.replica.wipe(id);
         } else {
             if let Some(reached) = &sweep.reached {
-                taken.reached.insert(sweep.target, reached.clone());
+                self.moves.swept.insert(id, reached.clone());
             }
-            self.offer_page(id, sweep.target, sweep.reached);
+            self.offer_page(id, sweep.reached);
         }
     }
 
@@ -240,7 +192,6 @@ impl Node {
         if stored {
             self.counters.copies_wiped += 1;
             self.moves.handed_over.remove(&id);
-            self.moves.swept.remove(&id);
             self.sweep_leftovers();
         }
     }

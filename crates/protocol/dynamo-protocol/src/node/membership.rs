@@ -258,19 +258,11 @@ impl Node {
         }
         self.membership.told = members;
         // Weights and zones decide who stands in for whom.
-        self.forget_fallbacks();
+        self.fallback_orders.clear();
         let current: BTreeSet<NodeId> = self.current_members().map(|(node, _)| node).collect();
         self.probe_members(current);
-        if removed.is_empty() {
-            return;
-        }
         for node in removed {
             self.member_removed(node);
-        }
-        // What it may still hold counts for those that hold its former partitions too.
-        let own: Vec<_> = self.registers.involving(self.config.node).collect();
-        for id in own {
-            self.renew_standing(id);
         }
     }
 
@@ -278,7 +270,9 @@ impl Node {
     /// kept for it.
     fn member_removed(&mut self, node: NodeId) {
         self.moves.restless = true;
-        if self.registers.involving(node).next().is_some() {
+        let shared: Vec<_> = self.registers.involving(node).collect();
+        for id in shared {
+            self.renew_standing(id);
             self.moves.reshare.insert(node);
         }
         if self.hints().any(|(intended, _)| intended == node) {

@@ -45,13 +45,13 @@ impl Node {
         self.drive_check(id, machine, intent);
     }
 
-    /// The replicas that can be reached, and as many stand-ins as a sloppy quorum may have had.
+    /// The replicas that can be reached, and as many fallbacks as a sloppy quorum may have had.
     fn who_may_know(&mut self, position: Position) -> Vec<NodeId> {
         let (partition, mut asked) = self.reachable_replicas(position);
         let n = usize::from(self.registers.replication().get());
         if asked.len() < n {
-            let stand_ins = self.stand_ins(partition);
-            asked.extend(stand_ins.into_iter().take(n));
+            let fallbacks = self.healthy_fallbacks(partition);
+            asked.extend(fallbacks.into_iter().take(n));
         }
         asked
     }

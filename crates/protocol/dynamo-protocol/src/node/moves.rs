@@ -25,7 +25,6 @@ use dynamo_types::{Instant, NodeId, PartitionId, RegisterTag};
 
 use super::Node;
 use super::budget::MOVE_UNITS;
-use super::leftovers::Taken;
 use super::operations::Origin;
 use crate::config::{NodeConfig, Recovered};
 use crate::counters::Counters;
@@ -77,10 +76,11 @@ pub(super) struct Moves {
     partings: BTreeMap<PartitionId, Parting>,
     /// Partitions that were handed over to all new members: nothing of them need be offered.
     pub(super) handed_over: BTreeSet<PartitionId>,
-    /// Left-over records that were taken, of partitions that are not done.
-    pub(super) swept: BTreeMap<PartitionId, Taken>,
-    /// The partition that was tried last.
+    /// Left-over records that were taken: up to which row, for partitions that are not done.
+    pub(super) swept: BTreeMap<PartitionId, Bytes>,
+    /// The partition that was tried last, and how often one was.
     pub(super) swept_last: PartitionId,
+    pub(super) sweeps: usize,
     /// When the register of each partition that is not settled was last seen to change.
     changed_at: BTreeMap<PartitionId, Instant>,
     /// When it last came nearer to its end. Two drivers that outbid each other change a register for ever and
@@ -140,6 +140,7 @@ impl Moves {
             handed_over: BTreeSet::new(),
             swept: BTreeMap::new(),
             swept_last: PartitionId(0),
+            sweeps: 0,
             changed_at: BTreeMap::new(),
             progressed_at: BTreeMap::new(),
             started: now,
@@ -165,7 +166,6 @@ impl Node {
         self.moves.wanted_bytes = wanted.encode();
         self.moves.wanted_digest = wanted.digest();
         self.moves.wanted = Some(wanted);
-        self.forget_fallbacks();
         self.moves.restless = true;
         self.save_wanted_layout();
         if let Some((origin, reply)) = told {
@@ -667,7 +667,7 @@ impl Node {
         }
         self.moves.restless = true;
         self.moves.has_everything_of.remove(&id);
-        self.forget_taken(id);
+        self.moves.swept.remove(&id);
         let handed_to = self.moves.handed_to.remove(&id).unwrap_or_default();
         self.moves.partings.remove(&id);
         self.moves.handed_over.remove(&id);

@@ -33,31 +33,17 @@ impl Node {
             return order.clone();
         }
         // A node that has not been let in, or is on its way out, stands in for nobody.
-        if self.let_in.is_none() {
-            self.let_in = Some(self.let_in());
-        }
-        let let_in = self.let_in.as_ref();
-        let stays = |member: &RingMember| {
+        let members: Vec<RingMember> = self.members().ring_members();
+        let active = |member: &RingMember| {
             let known = self.members().get(member.node);
-            known.is_some_and(|known| match known.status {
-                MemberStatus::Joining => let_in.is_some_and(|nodes| nodes.contains(&member.node)),
-                MemberStatus::Active => true,
-                MemberStatus::Leaving | MemberStatus::Removed => false,
-            })
+            known.is_some_and(|known| known.status == MemberStatus::Active)
         };
-        let mut members: Vec<RingMember> = self.members().ring_members();
-        members.retain(stays);
+        let members: Vec<RingMember> = members.into_iter().filter(active).collect();
         let set = self.registers.read_set(partition);
         let mut order: Vec<NodeId> = fallbacks(partition, &set, &members).collect();
         order.retain(|node| !self.registers.is_holder(partition, *node));
         self.fallback_orders.insert(partition, order.clone());
         order
-    }
-
-    /// Who may stand in for whom has changed.
-    pub(super) fn forget_fallbacks(&mut self) {
-        self.fallback_orders.clear();
-        self.let_in = None;
     }
 
     /// Whether to count on a node: it is this one, or a link stands and it has answered lately.
@@ -78,26 +64,16 @@ impl Node {
         candidates
     }
 
-    /// Nodes that could keep a copy now, of the set that is read from: at most N.
+    /// How many nodes could keep a copy now: at most N.
     pub(super) fn holders_at_hand(&mut self, position: Position, strict: bool) -> Vec<NodeId> {
         let (partition, mut holders) = self.reachable_replicas(position);
         let n = usize::from(self.registers.replication().get());
         if !strict && holders.len() < n {
-            let stand_ins = self.stand_ins(partition);
-            holders.extend(stand_ins);
+            let fallbacks = self.healthy_fallbacks(partition);
+            holders.extend(fallbacks);
             holders.truncate(n);
         }
         holders
-    }
-
-    /// Who may stand in for members of the set that is read from: fallbacks, and where none are left, who
-    /// is in the other set of a move alone.
-    pub(super) fn stand_ins(&mut self, partition: PartitionId) -> Vec<NodeId> {
-        let mut nodes = self.healthy_fallbacks(partition);
-        let set = self.registers.read_set(partition);
-        let holders = self.registers.holders(partition).into_iter();
-        nodes.extend(holders.filter(|node| !set.contains(*node) && self.is_reachable(*node)));
-        nodes
     }
 
     /// Where this node keeps its copy of a put that it coordinates: its own, or, as a fallback, a

@@ -192,12 +192,6 @@ impl Node {
             return self.hint_loaded(read, &row);
         }
         let outcomes = match row {
-            // Who is not read from answers for the requests that it remembers, as a fallback does.
-            LoadedRow::Absent | LoadedRow::Found(_)
-                if read.known.is_some() && !self.is_read_from(&read.name) =>
-            {
-                vec![ReadOutcome::NoHint]
-            }
             // A copy that may lack something says nothing of what is there either: what replaced it
             // may be what it lacks (protocol rule 4).
             LoadedRow::Absent | LoadedRow::Found(_) if !self.is_complete_for(&read.name) => {
@@ -228,11 +222,6 @@ impl Node {
         let partition = self.registers.partition_of(Position::of_object(&read.name));
         read.register.is_some_and(|register| register != self.registers.tag(partition))
             && !planted(PlantedBug::FormerMemberAnswers)
-    }
-
-    fn is_read_from(&self, name: &ObjectName) -> bool {
-        let partition = self.registers.partition_of(Position::of_object(name));
-        self.registers.read_set(partition).contains(self.config.node)
     }
 
     /// Whether this node's word on what is missing counts: its copy is complete, and it knows what it has

@@ -12,7 +12,6 @@ use dynamo_repair::anti_entropy::AntiEntropyEvent;
 use dynamo_types::{NodeId, PartitionId, RegisterTag};
 
 use super::Node;
-use super::changes::removed;
 use crate::effect::{Column, Lane, StoreWrite};
 use crate::replica::MetaTag;
 use crate::rows;
@@ -177,7 +176,7 @@ impl Node {
     }
 
     fn set_standing(&mut self, id: PartitionId, begins_anew: bool) {
-        let mut standing = self.registers.standing(id, &removed(self.members()));
+        let mut standing = self.registers.standing(id, |node| self.is_removed(node));
         standing.begins_anew = begins_anew;
         self.replica.set_standing(id, standing, &mut self.counters);
         if self.registers.is_synced(id) {

@@ -39,8 +39,6 @@ pub(super) struct Partition {
     pub(super) leavers: Vec<NodeId>,
     /// The other members.
     pub(super) members: Vec<NodeId>,
-    /// Whether nobody else can hold anything of it that counts.
-    pub(super) is_settled: bool,
     /// The last synced checkpoint of this process: what is reported (protocol rule 5).
     pub(super) durable: Option<Durable>,
     /// The last reports of the other members: their dots as far as they are synced here.
@@ -82,11 +80,8 @@ pub(super) struct Incomplete {
     pub(super) waiting: BTreeSet<NodeId>,
     /// How many of these may stay out: none, unless this node joins.
     pub(super) spared: usize,
-    /// Whether there was an exchange with one of those.
+    /// Whether there was an exchange with anybody.
     pub(super) has_exchanged: bool,
-    /// Whether those are all that can hold anything, since it began: of a partition at rest, in a cluster
-    /// of which no node was removed or given up.
-    pub(super) asks_everybody: bool,
     /// The horizon of before, and the clocks of those with which it was made. Messages are judged by
     /// that: no record of this copy is known to be whole.
     pub(super) learned: DotClock,
@@ -183,7 +178,6 @@ impl Partition {
             waiting,
             spared,
             has_exchanged: false,
-            asks_everybody: self.is_settled && self.role == Role::Member,
             learned: DotClock { dots: DotSet::new(), horizon: self.clock.horizon.clone() },
             rebuilt: false,
         });
@@ -211,8 +205,7 @@ impl Partition {
             return false;
         };
         incomplete.learned.join(clock);
-        // One that joins may have nothing yet.
-        incomplete.has_exchanged |= incomplete.waiting.contains(&with);
+        incomplete.has_exchanged = true;
         // A joiner relies on what a majority has, all of it.
         if !from_incomplete || incomplete.spared == 0 {
             incomplete.waiting.remove(&with);
@@ -226,13 +219,6 @@ impl Partition {
         let Some(incomplete) = &mut self.incomplete else { return false };
         incomplete.rebuilt = true;
         self.end_incomplete()
-    }
-
-    /// The register has moved on, or a member is gone: this copy will not have asked everybody.
-    pub(super) fn asks_not_everybody(&mut self) {
-        if let Some(incomplete) = &mut self.incomplete {
-            incomplete.asks_everybody = false;
-        }
     }
 
     /// Nobody is awaited any more but these. Whether the copy is complete with that.
@@ -277,10 +263,6 @@ impl Partition {
         // The clock holds what was stored since the copy became incomplete.
         ended.is_some_and(|ended| {
             self.clock.join(&ended.learned);
-            // A lone replica asked nobody. Where somebody was let off, what it still holds of that may come.
-            if ended.has_exchanged && ended.asks_everybody {
-                self.clock.include_horizon();
-            }
             true
         })
     }
@@ -323,7 +305,6 @@ impl Partitions {
             others: Vec::new(),
             leavers: Vec::new(),
             members: Vec::new(),
-            is_settled: false,
             durable: None,
             reports: BTreeMap::new(),
             adopted: Vec::new(),

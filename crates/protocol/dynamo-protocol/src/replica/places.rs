@@ -49,9 +49,6 @@ pub(crate) struct Standing {
     pub(crate) members: Vec<NodeId>,
     /// Nodes that only hand over what they have.
     pub(crate) leavers: Vec<NodeId>,
-    /// Whether nobody else can hold anything of it that counts: it does not move, and no node was ever
-    /// removed or given up, for such a one may come back with what it held.
-    pub(crate) is_settled: bool,
     pub(crate) role: Role,
     /// Whether the node is one that puts need: who only has to hand over takes nothing any more.
     pub(crate) holds: bool,
@@ -75,8 +72,8 @@ impl Replica {
             return;
         }
         let partition = self.partitions.get_mut(id);
-        let Standing { tag, others, members, leavers, .. } = standing;
-        let Standing { is_settled, role, holds, begins_anew, takes_part, .. } = standing;
+        let Standing { tag, others, members, leavers, role, holds, begins_anew, takes_part } =
+            standing;
         partition.takes_part = takes_part;
         partition.holds = holds;
         let is_new = partition.tag != Some(tag);
@@ -95,10 +92,6 @@ impl Replica {
         partition.leavers = leavers;
         partition.others = others;
         partition.members = members;
-        partition.is_settled = is_settled;
-        if is_new || !is_settled {
-            partition.asks_not_everybody();
-        }
         if partition.role != role {
             // Nothing of what was written in another role may be claimed by an interval of this one.
             partition.mint.raise_floor();

@@ -79,20 +79,16 @@ impl Cluster {
         recovery.learned.join(&told);
         let everyone = self.others(at).fold(0, |all, other| all | 1 << other);
         let enough = self.without(LeftOut::IncompleteEndsAfterOneExchange);
-        let asked_all = self.nodes[at].recovery.with == everyone;
-        if asked_all || enough {
-            self.become_complete(at, asked_all)?;
+        if self.nodes[at].recovery.with == everyone || enough {
+            self.become_complete(at)?;
         }
         Ok(())
     }
 
-    fn become_complete(&mut self, member: usize, asked_all: bool) -> Result<(), String> {
+    fn become_complete(&mut self, member: usize) -> Result<(), String> {
         let node = &mut self.nodes[member];
         let recovery = core::mem::take(&mut node.recovery);
         node.clock.join(&recovery.learned);
-        if asked_all {
-            node.clock.include_horizon();
-        }
         node.disk.rows.values().for_each(|row| node.clock.incorporate(&row.stored.record));
         node.incomplete = false;
         node.disk.incomplete = false;
