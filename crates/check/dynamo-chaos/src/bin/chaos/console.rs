@@ -45,7 +45,7 @@ pub(crate) fn report(arguments: &Arguments, report: &RunReport) {
     println!("  facts: {}", checked.join(", "));
     println!("  {} keys without checks of causality", report.blurred_keys);
     if report.judgement.verdict == Verdict::Held {
-        println!("  every promise held");
+        println!("  {}", report.judgement.verdict);
     }
 }
 
@@ -56,13 +56,9 @@ pub(crate) fn failure(
     report: &RunReport,
     directory: &Path,
 ) {
-    match &report.judgement.verdict {
-        Verdict::Held => {}
-        Verdict::Broken { invariant, detail, history } => {
-            complain(&format!("BROKEN {invariant}: {detail}"));
-            eprint!("{history}");
-        }
-        Verdict::Unknown(what) => complain(&format!("NO VERDICT: {what}")),
+    let verdict = &report.judgement.verdict;
+    if *verdict != Verdict::Held {
+        complain(verdict.to_string().trim_end());
     }
     if !arguments.verbose {
         report.journal.iter().for_each(|line| eprintln!("  {line}"));
